@@ -1,0 +1,88 @@
+"""What each room offers to the others: one small protocol a verb."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+from cgpo.types import Objective, Prompt, Rollout, Sample, Scored, Verdict
+
+
+class Policy(Protocol):
+    """A causal language model with its tokenizer: text in, token log-probabilities out."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The `transformers` causal language model."""
+        ...
+
+    @property
+    def eos_ids(self) -> frozenset[int]:
+        """The tokens that end a response."""
+        ...
+
+    @property
+    def pad_id(self) -> int:
+        """The token that fills a batch up; never read by the model."""
+        ...
+
+    @property
+    def context_length(self) -> int:
+        """The most tokens, prompt and response together, that the model can read."""
+        ...
+
+    def encode_prompt(self, prompt: Prompt) -> list[int]:
+        """The prompt's tokens, chat template applied, ready for the response to follow."""
+        ...
+
+    def encode_response(self, text: str) -> list[int]:
+        """A given response's tokens, with the token that ends it."""
+        ...
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The response's text without special tokens."""
+        ...
+
+
+class Sampler(Protocol):
+    """Draws responses from a policy, without gradients."""
+
+    def sample(self, policy: Policy, prompts: Sequence[Prompt], responses_per_prompt: int, seed: int) -> Rollout:
+        """Draws `responses_per_prompt` responses to each prompt; the same seed draws the same responses."""
+        ...
+
+
+class RewardModel(Protocol):
+    """A scalar for each response, higher is better."""
+
+    def score(self, samples: Sequence[Sample]) -> Tensor:
+        """Rewards `[N]`, float32, on the CPU, in the order of the samples."""
+        ...
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """A constraint: says of each response whether it is satisfied, and why."""
+
+    def judge(self, samples: Sequence[Sample]) -> list[Verdict]:
+        """One verdict a sample, in order.
+
+        A judge that fails on a sample answers `Outcome.UNDECIDED` for it, with the reason; where it has nothing to
+        say of a prompt, `Outcome.NOT_APPLICABLE`.
+        """
+        ...
+
+
+class ConstrainedOptimizer(Protocol):
+    """A task's objective: a pure function of its whole batch."""
+
+    @property
+    def uses_baseline_logprobs(self) -> bool:
+        """Whether the objective is differentiated by the baseline responses' log-probabilities too."""
+        ...
+
+    def __call__(self, scored: Scored) -> Objective:
+        """The loss and its metrics."""
+        ...

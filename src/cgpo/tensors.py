@@ -1,0 +1,62 @@
+"""Masked reductions and shape checks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def masked_sum(values: Tensor, mask: Tensor) -> Tensor:
+    """Sum over the last dimension where `mask` is True; masked values, even NaN, take no part.
+
+    Args:
+        values: `[..., T]`.
+        mask: `[..., T]` bool.
+
+    Returns:
+        `[...]`, 0 where nothing is unmasked.
+    """
+    return values.masked_fill(~mask, 0.0).sum(-1)
+
+
+def first_argmax(values: Tensor, mask: Tensor) -> Tensor:
+    """Index of the highest unmasked value of each row, the first one among ties.
+
+    Masks with minus infinity, so that the sign of the values does not matter.
+
+    Args:
+        values: `[B, K]`.
+        mask: `[B, K]` bool; a row without any True gets index 0, for the caller to leave out.
+
+    Returns:
+        `[B]` int64.
+    """
+    kept = values.masked_fill(~mask, -torch.inf)
+    best = mask & (kept == kept.max(dim=-1, keepdim=True).values)
+    return best.int().argmax(dim=-1) if values.shape[-1] == 1 else _first_true(best)
+
+
+def first_argmin(values: Tensor, mask: Tensor) -> Tensor:
+    """Index of the lowest unmasked value of each row, the first one among ties; see `first_argmax`."""
+    return first_argmax(-values, mask)
+
+
+def _first_true(flags: Tensor) -> Tensor:
+    width = flags.shape[-1]
+    positions = torch.arange(width, device=flags.device).expand_as(flags)
+    return positions.masked_fill(~flags, width).min(dim=-1).values.clamp(max=width - 1) * flags.any(-1)
+
+
+def take(values: Tensor, index: Tensor) -> Tensor:
+    """`values[b, index[b]]` for each row: `[B, K]` and `[B]` give `[B]`."""
+    return values.gather(-1, index.unsqueeze(-1)).squeeze(-1)
+
+
+def check_shape(name: str, value: Tensor, *shape: int | None) -> None:
+    """Asserts a tensor's shape; `None` stands for any size.
+
+    Raises:
+        ValueError: the shape differs; the message names the tensor.
+    """
+    if value.dim() != len(shape) or any(want not in (None, have) for want, have in zip(shape, value.shape, strict=True)):
+        raise ValueError(f"{name} has shape {tuple(value.shape)}, expected {tuple('any' if s is None else s for s in shape)}")

@@ -1,0 +1,187 @@
+"""The frozen carriers that flow through one iteration, in the order in which they are made.
+
+`B` is the number of prompts of a task's batch, `K` the responses to each, `N = B * K`, `T` the longest response in
+tokens. Responses are prompt-major: response `k` of prompt `b` has index `b * K + k`. In a mask `True` means that the
+token counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+Message = Mapping[str, str]
+"""One turn of a conversation: `{"role": "user" | "assistant" | "system", "content": text}`."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One row of a task's data.
+
+    Attributes:
+        key: stable identity of the row, unique in its task (`gsm8k/train.jsonl:17`).
+        text: what the user says last.
+        response: the golden response of the row, if it has one: the baseline response of eq. 5, option 1.
+        metadata: what judges need (`answer`, `unit_tests`, `instruction_id_list`, `kwargs`, `ground_truth`, …).
+        history: the turns before `text`, oldest first.
+    """
+
+    key: str
+    text: str
+    response: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    history: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A prompt and one response to it: what a judge and a reward model read."""
+
+    prompt: Prompt
+    response: str
+
+
+class Outcome(StrEnum):
+    """What a judge says of a response. Only the first two are judgements of the response."""
+
+    SATISFIED = "satisfied"
+    VIOLATED = "violated"
+    NOT_APPLICABLE = "not_applicable"
+    """The judge has nothing to say of this prompt: neither a pass nor a violation."""
+    UNDECIDED = "undecided"
+    """The judge itself failed (time-out, unreachable, unreadable answer): the sample leaves the objective."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A judge's outcome on one response, and why, for a person to read."""
+
+    outcome: Outcome
+    reason: str
+
+
+class _Movable:
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """A copy whose tensors were moved or cast by `Tensor.to`; floating-point dtypes spare masks and indices."""
+        return replace(  # type: ignore[type-var]
+            self, **{f.name: _moved(getattr(self, f.name), *args, **kwargs) for f in fields(self)}  # type: ignore[arg-type]
+        )
+
+
+def _moved(value: Any, *args: Any, **kwargs: Any) -> Any:
+    if isinstance(value, _Movable):
+        return value.to(*args, **kwargs)
+    if not isinstance(value, Tensor):
+        return value
+    if not value.is_floating_point():
+        args = tuple(a for a in args if not isinstance(a, torch.dtype))
+        kwargs = {k: v for k, v in kwargs.items() if k != "dtype"}
+        return value.to(*args, **kwargs) if args or kwargs else value
+    return value.to(*args, **kwargs)
+
+
+@dataclass(frozen=True)
+class Rollout(_Movable):
+    """Responses drawn from the policy.
+
+    Attributes:
+        prompts: the `B` prompts.
+        prompt_ids: their tokens as the policy read them, ragged.
+        responses: `N` texts, special tokens removed.
+        response_ids: `[N, T]` sampled tokens, the end-of-sequence token included, padded on the right.
+        response_mask: `[N, T]` bool.
+        logprobs: `[N, T]` log-probability of each sampled token under the policy that drew it, at the sampling
+            temperature and before any top-p or top-k cut; 0 where masked.
+        finished: `[N]` bool, the response ended by itself rather than at the length limit.
+    """
+
+    prompts: tuple[Prompt, ...]
+    prompt_ids: tuple[tuple[int, ...], ...]
+    responses: tuple[str, ...]
+    response_ids: Tensor
+    response_mask: Tensor
+    logprobs: Tensor
+    finished: Tensor
+
+    @property
+    def samples(self) -> list[Sample]:
+        """The `N` pairs of prompt and response."""
+        k = len(self.responses) // len(self.prompts)
+        return [Sample(self.prompts[i // k], text) for i, text in enumerate(self.responses)]
+
+
+@dataclass(frozen=True)
+class Verdicts(_Movable):
+    """What a panel of judges says of `N` responses.
+
+    Attributes:
+        by_judge: for each judge its `N` verdicts.
+        satisfied: `[N]` bool, every applicable judge is satisfied (logical AND, Algorithm 1).
+        decided: `[N]` bool, `False` where a judge was undecided and none found a violation.
+        seconds: for each judge the wall-clock seconds it took over all `N`.
+    """
+
+    by_judge: Mapping[str, tuple[Verdict, ...]]
+    satisfied: Tensor
+    decided: Tensor
+    seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Baseline(_Movable):
+    """The baseline response of each prompt (eq. 5): what calibrates rewards, and what CRRAFT falls back to.
+
+    Attributes:
+        reward: `[B]` reward of the baseline response.
+        satisfied: `[B]` bool, the baseline response passes every applicable judge.
+        logprobs: `[B, T']` its token log-probabilities under the current policy.
+        response_mask: `[B, T']` bool.
+    """
+
+    reward: Tensor
+    satisfied: Tensor
+    logprobs: Tensor
+    response_mask: Tensor
+
+
+@dataclass(frozen=True)
+class Scored(_Movable):
+    """A task's whole batch, as a constrained optimizer sees it.
+
+    Attributes:
+        logprobs: `[B, K, T]` token log-probabilities under the current policy; what an objective is differentiated by.
+        reference_logprobs: `[B, K, T]` the same under the reference policy.
+        response_mask: `[B, K, T]` bool.
+        reward: `[B, K]` raw reward `r(s, a)`.
+        satisfied: `[B, K]` bool.
+        decided: `[B, K]` bool; where `False` the sample leaves the objective.
+        identity: `[B, K]` int64; equal for two responses of a prompt exactly when their tokens are equal.
+        baseline: the baseline responses.
+    """
+
+    logprobs: Tensor
+    reference_logprobs: Tensor
+    response_mask: Tensor
+    reward: Tensor
+    satisfied: Tensor
+    decided: Tensor
+    identity: Tensor
+    baseline: Baseline
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a constrained optimizer answers.
+
+    Attributes:
+        loss: `[]` scalar to be minimised, attached to `Scored.logprobs` (and `Baseline.logprobs`) even where it is 0.
+        metrics: scalars to be logged under `objective/<task>/`.
+    """
+
+    loss: Tensor
+    metrics: Mapping[str, float]
