@@ -1,0 +1,1 @@
+"""Rows of a file become prompts with the metadata that judges need."""

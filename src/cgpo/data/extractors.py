@@ -1,0 +1,102 @@
+r"""Turning a column's value into what a judge reads; a YAML field names one by `extract:`.
+
+Each takes the values of the columns named, in order, and raises `ValueError` with what is wrong with them; whoever
+calls it adds the file, the line and the field. A project's own extractor is named by its dotted path
+(`my_package.my_module.my_function`) and follows the same rule.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+__all__ = [
+    "boxed_answer",
+    "gsm8k_answer",
+    "gsm8k_solution",
+    "ifeval_kwargs",
+    "integer",
+    "json",
+    "lines",
+    "strings",
+    "yes_no",
+]
+
+
+def gsm8k_answer(answer: str) -> str:
+    """The number after the last `####`, without thousands separators: `"… #### 1,080"` → `"1080"`."""
+    _, mark, number = _text(answer).rpartition("####")
+    number = number.strip().replace(",", "")
+    if not mark or not number:
+        raise ValueError("no answer after '####'")
+    return number
+
+
+def gsm8k_solution(answer: str) -> str:
+    """The worked solution before `####`, without the calculator's `<<48/2=24>>` notes."""
+    return re.sub(r"<<[^<>]*>>", "", _text(answer).rpartition("####")[0]).strip()
+
+
+def boxed_answer(solution: str) -> str:
+    r"""What stands in the last `\boxed{…}` of a MATH solution, braces balanced."""
+    text = _text(solution)
+    start = text.rfind("\\boxed{")
+    depth = 0
+    for position in range(start + len("\\boxed"), len(text)) if start >= 0 else ():
+        depth += {"{": 1, "}": -1}.get(text[position], 0)
+        if depth == 0:
+            return text[start + len("\\boxed{") : position].strip()
+    raise ValueError("no \\boxed{…} answer")
+
+
+def json(text: str) -> Any:
+    """The value of a column that holds JSON text, as CSV files do for lists."""
+    try:
+        return orjson.loads(_text(text))
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from error
+
+
+def lines(text: str) -> list[str]:
+    """The lines of a text that are not blank."""
+    return [line for line in _text(text).splitlines() if line.strip()]
+
+
+def strings(values: Sequence[str]) -> list[str]:
+    """The value as it is, once it is seen to be a list of texts (unit tests, instruction ids) that is not empty."""
+    if not isinstance(values, list) or not values or not all(isinstance(value, str) for value in values):
+        raise ValueError("expected a list of texts, at least one")
+    return values
+
+
+def integer(value: int | str) -> int:
+    """A whole number, also from a CSV file's text."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError("expected a whole number")
+    return int(value)
+
+
+def yes_no(text: str) -> bool:
+    """`True` for a completion that says yes, `False` for one that says no, spaces and case aside."""
+    answer = _text(text).strip().lower()
+    if answer not in {"yes", "no"}:
+        raise ValueError("expected yes or no")
+    return answer == "yes"
+
+
+def ifeval_kwargs(kwargs: Sequence[Mapping[str, Any]], instruction_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """IFEval's arguments, one mapping an instruction; nulls (which Parquet fills in for every name) are dropped."""
+    if len(kwargs) != len(instruction_ids):
+        raise ValueError(f"{len(kwargs)} kwargs for {len(instruction_ids)} instructions")
+    if not all(isinstance(arguments, Mapping | None) for arguments in kwargs):
+        raise ValueError("expected a list of objects")
+    return [{name: value for name, value in (arguments or {}).items() if value is not None} for arguments in kwargs]
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("expected a text")
+    return value

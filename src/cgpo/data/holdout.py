@@ -1,0 +1,56 @@
+"""Which prompts are held out: decided by a hash of what they say, so the same on every machine and in every run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+from cgpo.errors import UserError
+from cgpo.types import Prompt
+
+
+def held_out_flags(prompts: Sequence[Prompt], holdout: float, seed: int) -> list[bool]:
+    """Says for each prompt whether it is held out from training.
+
+    Two rows that say the same fall on the same side, so nothing that is trained on is held out too.
+
+    Args:
+        prompts: the prompts of one source.
+        holdout: below 1 a share of the prompts (a prompt's side does not depend on the others); else a number of
+            prompts (more where the last of them has duplicates); 0 for none.
+        seed: another seed, another choice.
+
+    Raises:
+        UserError: `holdout` is negative, or a number that is not whole.
+    """
+    check_holdout(holdout)
+    hashes = [_hash(prompt, seed) for prompt in prompts]
+    if holdout < 1:
+        return [value < holdout for value in hashes]
+    count = min(int(holdout), len(hashes))
+    threshold = sorted(hashes)[count - 1] if count else -1.0
+    return [value <= threshold for value in hashes]
+
+
+def check_holdout(holdout: float) -> None:
+    """Refuses a `holdout` that is neither a share nor a number of prompts.
+
+    Raises:
+        UserError: see `held_out_flags`.
+    """
+    whole = float(holdout).is_integer()
+    if (
+        isinstance(holdout, bool)
+        or holdout < 0
+        or (holdout > 1 and not whole)
+        or (holdout == 1 and isinstance(holdout, float))
+    ):
+        raise UserError(f"holdout: expected a share below 1 or a whole number of prompts, found {holdout!r}")
+
+
+def _hash(prompt: Prompt, seed: int) -> float:
+    turns = [f"{turn['role']}:{turn['content']}" for turn in prompt.history]
+    digest = blake2b(
+        "\0".join([str(seed), *turns, prompt.text]).encode("utf-8", "surrogatepass"), digest_size=6
+    ).digest()
+    return int.from_bytes(digest) / 2.0**48
