@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from cgpo.types import Objective, Prompt, Rollout, Sample, Scored, Verdict
+from cgpo.types import Objective, Prompt, Rollout, Sample, Scored, Verdict, Verdicts
 
 
 class Policy(Protocol):
@@ -75,12 +76,29 @@ class Judge(Protocol):
         ...
 
 
+class JudgePanel(Protocol):
+    """A task's judges as one: the logical AND of those that apply."""
+
+    def judge(self, samples: Sequence[Sample]) -> Verdicts:
+        """Every judge's verdicts on every sample."""
+        ...
+
+    def submit(self, samples: Sequence[Sample]) -> Future[Verdicts]:
+        """The same in the background, while the next task's responses are generated."""
+        ...
+
+
 class ConstrainedOptimizer(Protocol):
     """A task's objective: a pure function of its whole batch."""
 
     @property
     def uses_baseline_logprobs(self) -> bool:
         """Whether the objective is differentiated by the baseline responses' log-probabilities too."""
+        ...
+
+    @property
+    def min_responses(self) -> int:
+        """The fewest responses to a prompt that the objective can work with."""
         ...
 
     def __call__(self, scored: Scored) -> Objective:

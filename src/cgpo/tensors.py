@@ -33,7 +33,7 @@ def first_argmax(values: Tensor, mask: Tensor) -> Tensor:
     """
     kept = values.masked_fill(~mask, -torch.inf)
     best = mask & (kept == kept.max(dim=-1, keepdim=True).values)
-    return best.int().argmax(dim=-1) if values.shape[-1] == 1 else _first_true(best)
+    return _first_true(best)
 
 
 def first_argmin(values: Tensor, mask: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ def first_argmin(values: Tensor, mask: Tensor) -> Tensor:
 def _first_true(flags: Tensor) -> Tensor:
     width = flags.shape[-1]
     positions = torch.arange(width, device=flags.device).expand_as(flags)
-    return positions.masked_fill(~flags, width).min(dim=-1).values.clamp(max=width - 1) * flags.any(-1)
+    return positions.masked_fill(~flags, width).min(dim=-1).values % width
 
 
 def take(values: Tensor, index: Tensor) -> Tensor:

@@ -98,6 +98,7 @@ class Rollout(_Movable):
         logprobs: `[N, T]` log-probability of each sampled token under the policy that drew it, at the sampling
             temperature and before any top-p or top-k cut; 0 where masked.
         finished: `[N]` bool, the response ended by itself rather than at the length limit.
+        temperature: what the logits were divided by.
     """
 
     prompts: tuple[Prompt, ...]
@@ -107,6 +108,7 @@ class Rollout(_Movable):
     response_mask: Tensor
     logprobs: Tensor
     finished: Tensor
+    temperature: float
 
     @property
     def samples(self) -> list[Sample]:

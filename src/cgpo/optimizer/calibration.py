@@ -1,0 +1,58 @@
+"""The quantities that the constrained optimizers share: calibrated and regularised rewards, and the log-ratio."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from cgpo.tensors import check_shape, masked_sum
+from cgpo.types import Scored
+
+
+def calibrated_reward(reward: Tensor, baseline_reward: Tensor) -> Tensor:
+    """The probability that a response is better than the prompt's baseline response (eq. 5).
+
+    Args:
+        reward: `[B, K]` `r(s, a)`.
+        baseline_reward: `[B]` `r(s, ā)`.
+
+    Returns:
+        `[B, K]` in (0, 1); 0.5 where the two rewards are equal.
+    """
+    return torch.sigmoid(reward - baseline_reward.unsqueeze(-1))
+
+
+def constrained_reward(scored: Scored) -> Tensor:
+    """The calibrated reward of satisfied responses, 0 for all others (eq. 8); `[B, K]`."""
+    return calibrated_reward(scored.reward, scored.baseline.reward).masked_fill(~scored.satisfied, 0.0)
+
+
+def sequence_logprob(scored: Scored) -> Tensor:
+    """`log π_w(a|s)`, summed over the response's tokens; `[B, K]`, 0 for an empty response."""
+    return masked_sum(scored.logprobs, scored.response_mask)
+
+
+def log_ratio(scored: Scored) -> Tensor:
+    """`ρ(s, a) = log π_w(a|s) − log π_ref(a|s)`, in nats; `[B, K]`."""
+    return masked_sum(scored.logprobs - scored.reference_logprobs, scored.response_mask)
+
+
+def attached_zero(scored: Scored) -> Tensor:
+    """A zero that depends on the log-probabilities, so that a batch without a term still takes part in backward."""
+    return 0.0 * (scored.logprobs.masked_fill(~scored.response_mask, 0.0).sum())
+
+
+def check_scored(scored: Scored) -> None:
+    """Asserts that the shapes of a batch agree.
+
+    Raises:
+        ValueError: naming the first tensor that does not fit.
+    """
+    check_shape("logprobs", scored.logprobs, None, None, None)
+    prompts, responses, tokens = scored.logprobs.shape
+    for name in ("reference_logprobs", "response_mask"):
+        check_shape(name, getattr(scored, name), prompts, responses, tokens)
+    for name in ("reward", "satisfied", "decided", "identity"):
+        check_shape(name, getattr(scored, name), prompts, responses)
+    for name in ("reward", "satisfied"):
+        check_shape(f"baseline.{name}", getattr(scored.baseline, name), prompts)

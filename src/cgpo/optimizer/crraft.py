@@ -1,0 +1,64 @@
+"""Calibrated Regularised Reward-Ranking Finetuning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from cgpo.optimizer.calibration import attached_zero, calibrated_reward, check_scored, log_ratio, sequence_logprob
+from cgpo.optimizer.limits import require_positive
+from cgpo.tensors import first_argmax, masked_sum, take
+from cgpo.types import Objective, Scored
+
+
+@dataclass(frozen=True)
+class CRRAFT:
+    """CRRAFT (arXiv 2409.20370, section 4.1.2, eqs. 16–18): fine-tuning on each prompt's best permitted response.
+
+    Per prompt the violated responses and those with `ρ > KL_max` are dropped; `a*` is the highest reward of the rest,
+    or the baseline response `ā` where none is left and `ā` itself passes every judge; else the prompt is skipped. The
+    ascent direction is `1/n Σ R_calib(s, a*) ∇ log π_w(a*|s)`, `n` the prompts of the task's batch, skipped included.
+
+    Attributes:
+        kl_max: KL limit of the task in nats a response.
+
+    Raises:
+        UserError: a hyper-parameter is out of its range.
+    """
+
+    kl_max: float
+    uses_baseline_logprobs = True
+    min_responses = 1
+
+    def __post_init__(self) -> None:
+        require_positive("CRRAFT", "kl_max", self.kl_max)
+
+    def __call__(self, scored: Scored) -> Objective:
+        """The loss whose negative gradient is eq. 18.
+
+        Args:
+            scored: the task's whole batch, with the baseline responses' log-probabilities.
+
+        Returns:
+            The scalar loss; metrics `chosen_prompts`, `baseline_prompts` (shares of prompts trained on a response of
+            their own, and on the baseline response) and `beyond_kl_max` (share of satisfied responses).
+        """
+        check_scored(scored)
+        satisfied = scored.satisfied & scored.decided
+        eligible = satisfied & (log_ratio(scored).detach() <= self.kl_max)
+        best = first_argmax(scored.reward, eligible)
+        chosen = eligible.any(-1)
+        fallback = ~chosen & scored.baseline.satisfied
+        weight = take(calibrated_reward(scored.reward, scored.baseline.reward), best)
+        own = torch.where(chosen, weight * take(sequence_logprob(scored), best), 0.0)
+        baseline = 0.5 * masked_sum(scored.baseline.logprobs, scored.baseline.response_mask)
+        terms = own + torch.where(fallback, baseline, 0.0)
+        n = chosen.numel()
+        beyond = (satisfied & ~eligible).sum() / satisfied.sum().clamp(min=1)
+        metrics = {
+            "chosen_prompts": (chosen.sum() / n).item(),
+            "baseline_prompts": (fallback.sum() / n).item(),
+            "beyond_kl_max": beyond.item(),
+        }
+        return Objective(attached_zero(scored) - terms.sum() / n, metrics)

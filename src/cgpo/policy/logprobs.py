@@ -1,0 +1,109 @@
+"""Log-probabilities of given responses, in length-sorted micro-batches in which padding costs little."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+Model = nn.Module
+
+
+def response_logprobs(
+    model: Model,
+    prompt_ids: Sequence[Sequence[int]],
+    response_ids: Tensor,
+    response_mask: Tensor,
+    temperature: float,
+    pad_id: int,
+) -> Tensor:
+    """Log-probability of each response token given all tokens before it.
+
+    Prompt and response stand next to each other and the padding stands on the right, where a causal model cannot see
+    it, so no attention mask is needed.
+
+    Args:
+        model: a `transformers` causal language model.
+        prompt_ids: `N` prompts, ragged, none empty.
+        response_ids: `[N, T]`.
+        response_mask: `[N, T]` bool, True on a prefix of each row.
+        temperature: what the logits are divided by, as in sampling.
+        pad_id: any token; its logits are not used.
+
+    Returns:
+        `[N, T]`, 0 where masked; float32, or float64 for a float64 model.
+    """
+    starts = torch.tensor([len(ids) for ids in prompt_ids], device=response_ids.device)
+    lengths = response_mask.sum(-1)
+    width, first = int((starts + lengths).max()), int(starts.min())
+    tokens = _joined(prompt_ids, response_ids, response_mask, width, pad_id)
+    kept = width - first
+    if kept == 0:
+        return torch.zeros_like(response_mask, dtype=torch.float32)
+    output: Any = model(input_ids=tokens[:, :-1], use_cache=False, logits_to_keep=kept)
+    position = torch.arange(first, width, device=tokens.device)
+    counts = (position >= starts[:, None]) & (position < (starts + lengths)[:, None])
+    targets = tokens[:, first:].masked_fill(~counts, -100)
+    logits = output.logits if output.logits.dtype == torch.float64 else output.logits.float()
+    flat = -cross_entropy(logits.flatten(0, 1) / temperature, targets.flatten(), reduction="none")
+    offsets = (starts - first)[:, None] + torch.arange(response_ids.shape[1], device=tokens.device)
+    return flat.view_as(targets).gather(1, offsets.clamp(max=kept - 1)).masked_fill(~response_mask, 0.0)
+
+
+def _joined(
+    prompt_ids: Sequence[Sequence[int]], response_ids: Tensor, response_mask: Tensor, width: int, pad_id: int
+) -> Tensor:
+    """`[N, width]` prompt, response, padding."""
+    tokens = response_ids.new_full((len(prompt_ids), width), pad_id)
+    for row, prompt in enumerate(prompt_ids):
+        response = response_ids[row][response_mask[row]]
+        tokens[row, : len(prompt)] = torch.tensor(prompt, dtype=tokens.dtype, device=tokens.device)
+        tokens[row, len(prompt) : len(prompt) + len(response)] = response
+    return tokens
+
+
+def micro_batches(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
+    """Cuts sequences into batches of similar length, none of more than `max_tokens` tokens with its padding.
+
+    Args:
+        lengths: tokens of each sequence.
+        max_tokens: budget; a single sequence above it stands alone.
+
+    Returns:
+        Indices into `lengths`, each exactly once, longest first.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    batches: list[list[int]] = []
+    widest = 0
+    for index in order:
+        if batches and (len(batches[-1]) + 1) * widest <= max_tokens:
+            batches[-1].append(index)
+        else:
+            batches.append([index])
+            widest = lengths[index]
+    return batches
+
+
+def batched_logprobs(
+    model: Model,
+    prompt_ids: Sequence[Sequence[int]],
+    response_ids: Tensor,
+    response_mask: Tensor,
+    temperature: float,
+    pad_id: int,
+    max_tokens: int,
+) -> Tensor:
+    """`response_logprobs` without gradients, micro-batch by micro-batch; `[N, T]`."""
+    result = response_mask.new_zeros(response_mask.shape, dtype=torch.float32)
+    lengths = [len(p) + n for p, n in zip(prompt_ids, response_mask.sum(-1).tolist(), strict=True)]
+    with torch.no_grad():
+        for rows in micro_batches(lengths, max_tokens):
+            part = response_logprobs(
+                model, [prompt_ids[i] for i in rows], response_ids[rows], response_mask[rows], temperature, pad_id
+            )
+            result = result.to(part.dtype)
+            result[rows] = part
+    return result

@@ -1,0 +1,81 @@
+"""Loading `transformers` models and tokenizers from a folder or a hub id, with errors a person can act on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from cgpo.errors import UserError
+
+
+def load_pretrained(auto_class: Any, path: str, **kwargs: Any) -> Any:
+    """`auto_class.from_pretrained(path)`, failing with one line.
+
+    Args:
+        auto_class: `AutoModelForCausalLM`, `AutoModelForSequenceClassification`, …
+        path: a folder on disk, or a hub id such as `meta-llama/Llama-3.1-8B`.
+        **kwargs: passed on.
+
+    Raises:
+        UserError: naming the path and what is wrong with it.
+    """
+    require_model_path(path)
+    try:
+        return auto_class.from_pretrained(path, **kwargs)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"{path}: {auto_class.__name__} cannot load it: {reason}") from error
+
+
+def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
+    """The tokenizer that lies beside a model.
+
+    Raises:
+        UserError: there is none.
+    """
+    return load_pretrained(AutoTokenizer, path)
+
+
+def require_model_path(path: str) -> None:
+    """Asserts that `path` is a model folder, or could be a hub id.
+
+    Raises:
+        UserError: it is neither.
+    """
+    folder = Path(path)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise UserError(f"{path}: this folder holds no config.json, so it is no transformers model")
+        try:
+            json.loads((folder / "config.json").read_text())
+        except json.JSONDecodeError as error:
+            raise UserError(f"{path}/config.json is not valid JSON: {error}") from error
+    elif path.startswith((".", "/", "~")) or path.count("/") > 1 or folder.is_file():
+        raise UserError(f"{path}: there is no such model folder")
+
+
+def without_dropout(model: nn.Module) -> nn.Module:
+    """Sets every dropout of a model to 0, in place: log-probabilities must be those of the policy that sampled."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        if isinstance(getattr(module, "attention_dropout", None), float):
+            module.attention_dropout = 0.0  # pyright: ignore[reportAttributeAccessIssue]
+    return model
+
+
+def torch_dtype(name: str) -> torch.dtype:
+    """The dtype of a name such as `float32` or `bfloat16`.
+
+    Raises:
+        UserError: torch has no floating-point dtype of that name.
+    """
+    dtype = getattr(torch, name, None)
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise UserError(f"model.dtype is {name!r}: choose float32, bfloat16 or float16")
+    return dtype

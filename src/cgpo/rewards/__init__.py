@@ -1,0 +1,1 @@
+"""A scalar for each response: reward models, and their calibration by a baseline response."""

@@ -1,0 +1,73 @@
+"""Baseline responses (eq. 5): drawn, scored and judged once for each prompt, and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from cgpo.protocols import Policy
+from cgpo.seeds import derived_seed
+from cgpo.tasks.expert import Expert
+from cgpo.types import Prompt, Sample
+
+
+@dataclass(frozen=True)
+class BaselineResponse:
+    """What is known of a prompt's baseline response.
+
+    Attributes:
+        text: `ā`: the row's golden response, or one sample of the reference policy.
+        reward: `r(s, ā)`.
+        satisfied: it passes every applicable judge; an undecided one does not.
+    """
+
+    text: str
+    reward: float
+    satisfied: bool
+
+
+class BaselineCache:
+    """The baseline responses of one task.
+
+    Args:
+        expert: the task, whose reward model, judges and sampler are used.
+        reference: the policy a baseline is drawn from where the row has no golden response (option 2).
+        seed: of those draws; a prompt's draw depends on the seed and its key alone.
+        option: `golden` takes the row's response where it has one; `reference` always draws.
+    """
+
+    def __init__(self, expert: Expert, reference: Policy, seed: int, option: str = "golden") -> None:
+        self._expert = expert
+        self._reference = reference
+        self._seed = seed
+        self._option = option
+        self._known: dict[str, BaselineResponse] = {}
+
+    def lookup(self, prompts: Sequence[Prompt]) -> list[BaselineResponse]:
+        """The baselines of some prompts; those not seen before are made now, in one batch."""
+        missing = list({p.key: p for p in prompts if p.key not in self._known}.values())
+        if missing:
+            samples = [Sample(prompt, self._response(prompt)) for prompt in missing]
+            rewards = self._expert.reward.score(samples).tolist()
+            satisfied = self._expert.panel.judge(samples).satisfied.tolist()
+            for sample, reward, passes in zip(samples, rewards, satisfied, strict=True):
+                self._known[sample.prompt.key] = BaselineResponse(sample.response, reward, passes)
+        return [self._known[p.key] for p in prompts]
+
+    def _response(self, prompt: Prompt) -> str:
+        if prompt.response is not None and self._option == "golden":
+            return prompt.response
+        seed = derived_seed(self._seed, "baseline", prompt.key)
+        return self._expert.sampler.sample(self._reference, [prompt], 1, seed).responses[0]
+
+
+def rewards_of(baselines: Sequence[BaselineResponse]) -> torch.Tensor:
+    """`[B]` float32."""
+    return torch.tensor([b.reward for b in baselines], dtype=torch.float32)
+
+
+def satisfied_of(baselines: Sequence[BaselineResponse]) -> torch.Tensor:
+    """`[B]` bool."""
+    return torch.tensor([b.satisfied for b in baselines], dtype=torch.bool)

@@ -1,0 +1,58 @@
+"""A task as an expert (section 4.2): everything that the multi-task step needs to know of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cgpo.errors import UserError
+from cgpo.protocols import ConstrainedOptimizer, Judge, JudgePanel, RewardModel, Sampler
+from cgpo.types import Prompt
+
+
+@dataclass(frozen=True)
+class Expert:
+    """One task `D_l` of Algorithm 2.
+
+    Attributes:
+        name: of the task.
+        prompts: what it is trained on.
+        held_out: what it is evaluated on; may be empty.
+        reward: scores responses.
+        panel: its judges, bound.
+        optimizer: its constrained optimizer, `KL_max` and the other hyper-parameters included.
+        sampler: draws its responses.
+        batch_size: `B`, prompts an iteration.
+        responses_per_prompt: `K`.
+        weight: `ρ_l`, the weight of its gradient.
+        gold: what success means on held-out prompts; never seen by training. `None`: nothing can be said.
+
+    Raises:
+        UserError: a value is out of its range; the message names the key.
+    """
+
+    name: str
+    prompts: tuple[Prompt, ...]
+    held_out: tuple[Prompt, ...]
+    reward: RewardModel
+    panel: JudgePanel
+    optimizer: ConstrainedOptimizer
+    sampler: Sampler
+    batch_size: int
+    responses_per_prompt: int
+    weight: float = 1.0
+    gold: Judge | None = None
+
+    def __post_init__(self) -> None:
+        where = f"tasks.{self.name}"
+        if not self.prompts:
+            raise UserError(f"{where}.data: the task has no prompts to train on")
+        if self.batch_size < 1:
+            raise UserError(f"{where}.batch_size is {self.batch_size}: it must be at least 1")
+        least = self.optimizer.min_responses
+        if self.responses_per_prompt < least:
+            optimizer = type(self.optimizer).__name__
+            raise UserError(
+                f"{where}.responses_per_prompt is {self.responses_per_prompt}: {optimizer} needs at least {least}"
+            )
+        if not 0 < self.weight < float("inf"):
+            raise UserError(f"{where}.weight is {self.weight}: it must be a number above 0")

@@ -1,0 +1,7 @@
+"""What watches a run: metrics, samples, evaluations. None of it is known to the module."""
+
+from cgpo.trainer.callbacks.evaluator import Evaluator
+from cgpo.trainer.callbacks.metrics import TaskMetrics
+from cgpo.trainer.callbacks.samples import SampleLog
+
+__all__ = ["Evaluator", "SampleLog", "TaskMetrics"]

@@ -1,0 +1,58 @@
+"""Evaluations before, during and after training."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from lightning import LightningModule, Trainer
+
+from cgpo.tasks.expert import Expert
+from cgpo.trainer.evaluation import Evaluated, Evaluation, evaluate
+from cgpo.trainer.observer import Observer
+
+
+class Evaluator(Observer):
+    """Evaluates every task on its held-out prompts and tells the other observers.
+
+    Args:
+        prompts: the most held-out prompts a task before and after training.
+        prompts_during: the most a task on the way.
+        every: updates between two evaluations on the way; 0 for none.
+    """
+
+    def __init__(self, prompts: int = 500, prompts_during: int = 100, every: int = 0) -> None:
+        self.prompts = prompts
+        self.prompts_during = prompts_during
+        self.every = every
+        self.results: dict[str, dict[str, Evaluation]] = {}
+        self.seconds = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """`before`."""
+        self._evaluate(pl_module, "before", self.prompts)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """`during`."""
+        step = pl_module.global_step
+        if self.every and step % self.every == 0 and step < trainer.max_steps:
+            self._evaluate(pl_module, "during", self.prompts_during)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """`after`."""
+        self._evaluate(pl_module, "after", self.prompts)
+
+    def _evaluate(self, module: Any, label: str, most: int) -> None:
+        start = time.perf_counter()
+        for expert in module.experts:
+            if expert.held_out and most:
+                result = self._of_task(module, expert, most)
+                self.results.setdefault(expert.name, {})[label] = result.result
+                module.tell("on_evaluation", expert, label, result)
+        self.seconds += time.perf_counter() - start
+
+    @staticmethod
+    def _of_task(module: Any, expert: Expert, most: int) -> Evaluated:
+        return evaluate(module.policy, module.reference, expert, expert.held_out[:most], module.seed)

@@ -1,0 +1,116 @@
+"""Metrics of every update, named so that panels group themselves."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import torch
+from lightning import LightningModule, Trainer
+from torch import Tensor
+from torchmetrics import MeanMetric, Metric, SumMetric
+
+from cgpo.optimizer.calibration import calibrated_reward, log_ratio
+from cgpo.tasks.expert import Expert
+from cgpo.trainer.evaluation import Evaluated
+from cgpo.trainer.observer import Observer
+from cgpo.types import Objective, Outcome, Rollout, Scored, Verdicts
+
+
+class TaskMetrics(Observer):
+    """Collects each update's numbers in `torchmetrics` objects and hands them to the run's loggers.
+
+    Names: `judges/<task>/<judge>/{violation,undecided,not_applicable}_rate` and `…/seconds`, `judges/<task>/satisfied_rate`,
+    `reward/<task>/{raw,calibrated,given_violation}`, `kl/<task>`, `rollout/<task>/{length,finished_rate}`,
+    `objective/<task>/…`, `gold/<task>/success` at evaluations, `time/<stage>` in seconds an update.
+
+    Args:
+        every: updates between two rows of the log, each the mean over them.
+    """
+
+    def __init__(self, every: int = 1) -> None:
+        self.every = every
+        self.totals: dict[str, float] = defaultdict(float)
+        self._metrics: dict[str, Metric] = {}
+
+    def on_rollout(self, module: LightningModule, expert: Expert, rollout: Rollout) -> None:
+        """Lengths and ends of responses."""
+        self._mean(f"rollout/{expert.name}/length", rollout.response_mask.sum(-1).float())
+        self._mean(f"rollout/{expert.name}/finished_rate", rollout.finished.float())
+
+    def on_verdicts(self, module: LightningModule, expert: Expert, rollout: Rollout, verdicts: Verdicts) -> None:
+        """Each judge's rates: violation among the judged, the others among all."""
+        for judge, given in verdicts.by_judge.items():
+            name = f"judges/{expert.name}/{judge}"
+            outcomes = [verdict.outcome for verdict in given]
+            judged = [float(o is Outcome.VIOLATED) for o in outcomes if o in (Outcome.VIOLATED, Outcome.SATISFIED)]
+            self._mean(f"{name}/violation_rate", torch.tensor(judged))
+            for outcome in (Outcome.UNDECIDED, Outcome.NOT_APPLICABLE):
+                self._mean(f"{name}/{outcome}_rate", torch.tensor([float(o is outcome) for o in outcomes]))
+            self._sum(f"{name}/seconds", verdicts.seconds.get(judge, 0.0))
+
+    def on_scored(
+        self, module: LightningModule, expert: Expert, rollout: Rollout, verdicts: Verdicts, scored: Scored
+    ) -> None:
+        """Rewards, raw and calibrated, and the divergence from the reference."""
+        task, decided = expert.name, scored.decided
+        self._mean(f"judges/{task}/satisfied_rate", scored.satisfied[decided].float())
+        self._mean(f"reward/{task}/raw", scored.reward)
+        self._mean(f"reward/{task}/calibrated", calibrated_reward(scored.reward, scored.baseline.reward))
+        self._mean(f"reward/{task}/given_violation", scored.reward[decided & ~scored.satisfied])
+        self._mean(f"kl/{task}", log_ratio(scored))
+
+    def on_objective(self, module: LightningModule, expert: Expert, objective: Objective) -> None:
+        """The loss and what the optimizer says of itself."""
+        self._mean(f"objective/{expert.name}/loss", objective.loss)
+        for name, value in objective.metrics.items():
+            self._mean(f"objective/{expert.name}/{name}", torch.tensor(value))
+
+    def on_stage(self, module: LightningModule, stage: str, seconds: float) -> None:
+        """Seconds of a stage, all tasks together."""
+        self.totals[stage] += seconds
+        self._sum(f"time/{stage}", seconds)
+
+    def on_evaluation(self, module: LightningModule, expert: Expert, label: str, result: Evaluated) -> None:
+        """Held-out success and reward, logged at once."""
+        values = {"success": result.result.success, "reward": result.result.reward, "kl": result.result.kl}
+        self._log(
+            module.trainer,
+            {f"gold/{expert.name}/{name}": value for name, value in values.items() if value is not None},
+            module.global_step,
+        )
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Writes a row."""
+        if pl_module.global_step % self.every == 0:
+            self._flush(trainer, pl_module.global_step)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes what is left."""
+        self._flush(trainer, pl_module.global_step)
+
+    def _flush(self, trainer: Trainer, step: int) -> None:
+        row = {}
+        for name, metric in self._metrics.items():
+            value = metric.compute()
+            divisor = self.every if isinstance(metric, SumMetric) else 1
+            if metric.update_called and bool(torch.isfinite(value)):
+                row[name] = float(value) / divisor
+        self._metrics.clear()
+        self._log(trainer, row, step)
+
+    @staticmethod
+    def _log(trainer: Trainer, row: dict[str, float], step: int) -> None:
+        if not row:
+            return
+        for logger in trainer.loggers:
+            logger.log_metrics(row, step)
+
+    def _mean(self, name: str, values: Tensor) -> None:
+        if values.numel():
+            self._metrics.setdefault(name, MeanMetric()).update(values.detach().cpu())
+
+    def _sum(self, name: str, value: float) -> None:
+        self._metrics.setdefault(name, SumMetric()).update(value)

@@ -1,0 +1,108 @@
+"""Evaluation of a policy on a task's held-out prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from cgpo.policy.logprobs import batched_logprobs
+from cgpo.protocols import Policy
+from cgpo.seeds import derived_seed
+from cgpo.tasks.expert import Expert
+from cgpo.tensors import masked_sum
+from cgpo.trainer.update import rollout_responses
+from cgpo.types import Outcome, Prompt, Rollout, Verdict, Verdicts
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one response to each held-out prompt shows.
+
+    Attributes:
+        prompts: how many were asked.
+        success: share of responses that the task's gold judge finds satisfied; `None` where there is none.
+        reward: mean raw reward.
+        kl: mean of `log π_w(a|s) − log π_ref(a|s)` over the sampled responses: an unbiased estimate of the
+            KL divergence from the reference, in nats a response.
+        length: mean tokens of a response.
+        violation_rate: for each judge the share of violated among the responses it judged.
+        satisfied_rate: share of responses that pass every applicable judge, among the decided.
+    """
+
+    prompts: int
+    success: float | None
+    reward: float
+    kl: float
+    length: float
+    violation_rate: Mapping[str, float | None]
+    satisfied_rate: float | None
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """An evaluation with the responses behind it: `reward` is `[N]`, `gold` the gold verdicts or `None`."""
+
+    result: Evaluation
+    rollout: Rollout
+    reward: torch.Tensor
+    log_ratio: torch.Tensor
+    verdicts: Verdicts
+    gold: Sequence[Verdict] | None
+
+
+def evaluate(
+    policy: Policy, reference: Policy, expert: Expert, prompts: Sequence[Prompt], seed: int, max_tokens: int = 8192
+) -> Evaluated:
+    """Draws one response to each prompt and says how good they are.
+
+    The draws depend on the seed and the task, not on how far training has come, so that two evaluations of one run
+    differ by the policy alone.
+
+    Args:
+        policy: what is evaluated.
+        reference: what the KL divergence is taken from.
+        expert: the task.
+        prompts: at least one.
+        seed: of the run.
+        max_tokens: budget of one forward pass.
+    """
+    rollout = expert.sampler.sample(policy, prompts, 1, derived_seed(seed, "evaluation", expert.name))
+    pending = expert.panel.submit(rollout.samples)
+    reward = expert.reward.score(rollout.samples)
+    responses = rollout_responses(rollout)
+    of_reference = batched_logprobs(
+        reference.model,
+        responses.prompt_ids,
+        responses.ids,
+        responses.mask,
+        rollout.temperature,
+        policy.pad_id,
+        max_tokens,
+    )
+    log_ratio = masked_sum(rollout.logprobs - of_reference, responses.mask)
+    gold = None if expert.gold is None else expert.gold.judge(rollout.samples)
+    verdicts = pending.result()
+    result = Evaluation(
+        prompts=len(prompts),
+        success=None if gold is None else share(gold, Outcome.SATISFIED, Outcome.VIOLATED),
+        reward=reward.mean().item(),
+        kl=log_ratio.mean().item(),
+        length=responses.mask.sum(-1).float().mean().item(),
+        violation_rate={
+            name: share(given, Outcome.VIOLATED, Outcome.SATISFIED) for name, given in verdicts.by_judge.items()
+        },
+        satisfied_rate=_rate(int(verdicts.satisfied.sum()), int(verdicts.decided.sum())),
+    )
+    return Evaluated(result, rollout, reward, log_ratio, verdicts, gold)
+
+
+def share(verdicts: Sequence[Verdict], counted: Outcome, other: Outcome) -> float | None:
+    """Share of one outcome among those of two; `None` where neither occurs."""
+    outcomes = [verdict.outcome for verdict in verdicts]
+    return _rate(outcomes.count(counted), outcomes.count(counted) + outcomes.count(other))
+
+
+def _rate(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

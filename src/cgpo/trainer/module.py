@@ -1,0 +1,147 @@
+"""The LightningModule: it only orders the calls of one iteration (Algorithm 2)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from torch import Tensor
+
+from cgpo.policy.causal import CausalPolicy
+from cgpo.tasks.baseline import BaselineCache
+from cgpo.tasks.expert import Expert
+from cgpo.trainer.observer import observers
+from cgpo.seeds import derived_seed
+from cgpo.trainer.update import ConstrainedUpdate
+from cgpo.types import Prompt, Rollout, Verdicts
+
+OptimizerFactory = Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer]
+Batch = Mapping[str, Sequence[Prompt]]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A task's responses, with their rewards, while its judges are still at work."""
+
+    rollout: Rollout
+    reward: Tensor
+    verdicts: Future[Verdicts]
+
+
+class CGPOModule(LightningModule):
+    """CGPO on many tasks: every task's gradient at the same weights, then one optimizer step.
+
+    Args:
+        policy: what is trained.
+        experts: the tasks, in a fixed order.
+        update: the constrained step.
+        weight_optimizer: makes the torch optimizer of the policy's parameters.
+        schedule: factor of the learning rate after so many updates.
+        seed: of the run; every random number is derived from it.
+        clip_norm: the gradient's largest norm; `None` leaves it.
+        baseline: where baseline responses come from, see `BaselineCache`.
+    """
+
+    def __init__(
+        self,
+        policy: CausalPolicy,
+        experts: Sequence[Expert],
+        update: ConstrainedUpdate,
+        weight_optimizer: OptimizerFactory,
+        schedule: Callable[[int], float],
+        seed: int,
+        clip_norm: float | None = 1.0,
+        baseline: str = "golden",
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.model = policy.model
+        self.policy = policy
+        self.reference = policy.frozen_copy()
+        self.experts = tuple(experts)
+        self.update = update
+        self.seed = seed
+        self.clip_norm = clip_norm
+        self._weight_optimizer = weight_optimizer
+        self._schedule = schedule
+        self.baselines = {e.name: BaselineCache(e, self.reference, seed, baseline) for e in experts}
+
+    def on_fit_start(self) -> None:
+        """Puts the reference beside the policy; it is no submodule, so that no checkpoint carries it."""
+        self.reference.model.to(device=self.device)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Prompts are text: there is nothing to move."""
+        return batch
+
+    def training_step(self, batch: Batch) -> None:
+        """One iteration: prompts ─▶ rollout ─▶ reward ─▶ verdicts ─▶ objective, for every task; then one step.
+
+        All tasks draw first, so that one task's judges work while the next task's responses are generated; then each
+        task's gradient is added to the policy's at the same weights. Only one task's graph is alive at a time.
+        """
+        optimizer: Any = self.optimizers()
+        optimizer.zero_grad()
+        drawn = {expert.name: self.draw(expert, batch[expert.name]) for expert in self.experts}
+        for expert in self.experts:
+            self.learn(expert, drawn.pop(expert.name))
+        with self.stage("step"):
+            if self.clip_norm is not None:
+                torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+            optimizer.step()
+            scheduler: Any = self.lr_schedulers()
+            scheduler.step()
+
+    def draw(self, expert: Expert, prompts: Sequence[Prompt]) -> Drawn:
+        """Rolls out a task's prompts, sends the responses to its judges, and scores them meanwhile."""
+        seed = derived_seed(self.seed, "rollout", self.global_step, expert.name, self.global_rank)
+        with self.stage("rollout"):
+            rollout = expert.sampler.sample(self.policy, prompts, expert.responses_per_prompt, seed)
+        self.tell("on_rollout", expert, rollout)
+        verdicts = expert.panel.submit(rollout.samples)
+        with self.stage("reward"):
+            reward = expert.reward.score(rollout.samples)
+        self.tell("on_reward", expert, rollout, reward)
+        return Drawn(rollout, reward, verdicts)
+
+    def learn(self, expert: Expert, drawn: Drawn) -> None:
+        """Waits for a task's verdicts and adds `ρ_l` times its gradient to the policy's."""
+        rollout = drawn.rollout
+        with self.stage("judges"):
+            verdicts = drawn.verdicts.result()
+        self.tell("on_verdicts", expert, rollout, verdicts)
+        with self.stage("reference"):
+            baselines = self.baselines[expert.name].lookup(rollout.prompts)
+            scored = self.update.score(
+                self.policy, self.reference, expert, rollout, drawn.reward, verdicts, baselines
+            )
+        self.tell("on_scored", expert, rollout, verdicts, scored)
+        with self.stage("update"):
+            objective = self.update.backward(
+                self.policy, expert, rollout, scored, baselines, partial(self.manual_backward)
+            )
+        self.tell("on_objective", expert, objective)
+
+    def configure_optimizers(self) -> Any:
+        """The policy's optimizer and its learning-rate schedule, stepped once an update."""
+        optimizer = self._weight_optimizer([p for p in self.model.parameters() if p.requires_grad])
+        return [optimizer], [torch.optim.lr_scheduler.LambdaLR(optimizer, self._schedule)]
+
+    def tell(self, hook: str, *args: Any) -> None:
+        """Calls a hook of every observer among the trainer's callbacks."""
+        for observer in observers(self.trainer.callbacks):  # pyright: ignore[reportAttributeAccessIssue]
+            getattr(observer, hook)(self, *args)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Times a stage and tells the observers."""
+        start = time.perf_counter()
+        yield
+        self.tell("on_stage", name, time.perf_counter() - start)

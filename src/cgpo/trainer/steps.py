@@ -1,0 +1,43 @@
+"""The prompts of each update."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch.utils.data import DataLoader, Dataset
+
+from cgpo.data.stream import batch_at
+from cgpo.tasks.expert import Expert
+from cgpo.types import Prompt
+
+
+class Steps(Dataset[dict[str, tuple[Prompt, ...]]]):
+    """Item `t` is update `t`'s prompts of every task, a pure function of the seed and `t`.
+
+    Args:
+        experts: the tasks.
+        updates: how many there are.
+        seed: of the run.
+    """
+
+    def __init__(self, experts: Sequence[Expert], updates: int, seed: int) -> None:
+        self.experts = tuple(experts)
+        self.updates = updates
+        self.seed = seed
+
+    def __len__(self) -> int:
+        """The number of updates."""
+        return self.updates
+
+    def __getitem__(self, step: int) -> dict[str, tuple[Prompt, ...]]:
+        """`B` prompts of each task."""
+        return {e.name: batch_at(e.prompts, e.batch_size, self.seed, step, e.name) for e in self.experts}
+
+    def loader(self) -> DataLoader[Any]:
+        """In order, one update an item."""
+        return DataLoader(self, batch_size=None, shuffle=False, collate_fn=_as_it_is)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
