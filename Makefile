@@ -1,0 +1,61 @@
+# `make help` reads the `## ` comments below. PYTHON=python3.12 picks the interpreter, ARGS="…" goes to the command.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+READY := $(VENV)/.ready
+READY_BENCH := $(VENV)/.ready-bench
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help train test check bench clean sandbox
+
+help: ## show what there is to make
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+train: $(READY) sandbox ## train a policy: python -m cgpo.train $(ARGS)
+	$(BIN)/python -m cgpo.train $(ARGS)
+
+test: $(READY) sandbox ## run the tests: pytest $(ARGS)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY) ## lint, format, types, and which room imports which
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports --no-logo
+
+bench: $(READY_BENCH) ## measure the speed of a training step: benchmarks/step.py $(ARGS)
+	$(BIN)/python benchmarks/step.py $(ARGS)
+
+clean: ## remove the environment and everything built; runs stay
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# torch comes first and at its exact version: a resolver left to choose may fetch another one, with gigabytes of CUDA.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		|| { echo 'error: Python 3.11 or later is needed; name it with make PYTHON=python3.12 …' >&2; exit 1; }
+	@echo 'making $(VENV): the first time takes a few minutes'
+	@$(PYTHON) -m venv $(VENV) \
+		|| { echo 'error: no venv module for $(PYTHON); on Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
+	@$(PIP) $(shell grep '^torch==' constraints.txt)
+	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(READY_BENCH): $(READY)
+	@$(PIP) --editable '.[bench]'
+	@touch $@
+
+# Code that a policy wrote runs inside bubblewrap and nowhere else.
+sandbox:
+	@command -v bwrap >/dev/null && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo 'installing bubblewrap, in which code written by a policy runs'; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq bubblewrap >/dev/null; \
+	else \
+		echo 'error: bubblewrap is missing, in which code written by a policy runs: sudo apt-get install bubblewrap' >&2; \
+		exit 1; \
+	fi
