@@ -1,0 +1,1 @@
+"""Judges: text and metadata in, a verdict and its reason out (section 4.1.4 of the paper)."""
