@@ -17,7 +17,7 @@ class Row:
         source: short name of the file, the same on every machine (`gsm8k/train.jsonl`).
         number: where the row is in the file, from 1: a line in JSONL and CSV, an item or a row elsewhere.
         location: the place as a person looks for it (`data/gsm8k/train.jsonl line 17`).
-        fields: column name → value; `\r\n` in texts is already `\n`.
+        fields: column name → value; `\r\n` and `\r` in texts are already `\n`.
     """
 
     source: str
@@ -67,7 +67,7 @@ def describe(value: object) -> str:
 
 def _unix_line_ends(value: Any) -> Any:
     if isinstance(value, str):
-        return value.replace("\r\n", "\n")
+        return value.replace("\r\n", "\n").replace("\r", "\n")
     if isinstance(value, list):
         return [_unix_line_ends(item) for item in value]
     if isinstance(value, dict):

@@ -1,0 +1,77 @@
+"""What travels in the wheel: the code, `conf/` as `cgpo/conf`, and the judges' templates."""
+
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+CONF_FILES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "conf").rglob("*.yaml"))
+TEMPLATES = sorted(path.name for path in (ROOT / "src/cgpo/judges/templates").glob("*.txt"))
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (file,) = folder.glob("*.whl")
+    return file
+
+
+def test_the_wheel_holds_every_config_template_and_module(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert CONF_FILES
+    assert [name for name in CONF_FILES if f"cgpo/{name}" not in names] == []
+    assert TEMPLATES
+    assert [name for name in TEMPLATES if f"cgpo/judges/templates/{name}" not in names] == []
+    modules = [path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src").rglob("*.py")]
+    assert [name for name in modules if name not in names] == []
+    assert [name for name in names if not name.startswith(("cgpo/", "cgpo-"))] == []
+
+
+def test_an_unpacked_wheel_imports_away_from_the_repository(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    script = (
+        "import sys; sys.path.insert(0, 'site'); import cgpo.data.source, importlib.resources as resources; "
+        "files = resources.files('cgpo'); print(files); print(files.joinpath('conf/data/gsm8k.yaml').read_text())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.splitlines()[0]).resolve() == (tmp_path / "site" / "cgpo").resolve()
+    assert "_target_: cgpo.data.source.PromptFile" in done.stdout
+
+
+def test_the_development_environment_is_pinned_and_names_no_machine() -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    assert {"torch", "lightning", "transformers", "hydra-core", "omegaconf", "hatchling", "ruff", "pyright"} <= set(
+        pins
+    )
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["requires-python"] == ">=3.11"
+
+
+def test_make_without_a_target_explains_itself() -> None:
+    done = subprocess.run(["make", "--silent"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    listed = [line.split()[1] for line in done.stdout.splitlines()]
+    assert listed == ["help", "train", "test", "check", "bench", "clean"]
+
+
+def test_make_refuses_an_old_python_in_one_line(tmp_path: Path) -> None:
+    old = tmp_path / "python3.10"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    command = ["make", "--silent", f"PYTHON={old}", f"VENV={tmp_path}/venv", f"{tmp_path}/venv/.ready"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[0].startswith("error: Python 3.11 or later is needed")
