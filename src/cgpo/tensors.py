@@ -58,5 +58,9 @@ def check_shape(name: str, value: Tensor, *shape: int | None) -> None:
     Raises:
         ValueError: the shape differs; the message names the tensor.
     """
-    if value.dim() != len(shape) or any(want not in (None, have) for want, have in zip(shape, value.shape, strict=True)):
-        raise ValueError(f"{name} has shape {tuple(value.shape)}, expected {tuple('any' if s is None else s for s in shape)}")
+    fits = len(value.shape) == len(shape) and all(
+        want in (None, have) for want, have in zip(shape, value.shape, strict=True)
+    )
+    if not fits:
+        expected = tuple("any" if size is None else size for size in shape)
+        raise ValueError(f"{name} has shape {tuple(value.shape)}, expected {expected}")

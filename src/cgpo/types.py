@@ -34,7 +34,7 @@ class Prompt:
     key: str
     text: str
     response: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
     history: tuple[Message, ...] = ()
 
 
@@ -65,12 +65,12 @@ class Verdict:
     reason: str
 
 
+@dataclass(frozen=True)
 class _Movable:
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """A copy whose tensors were moved or cast by `Tensor.to`; floating-point dtypes spare masks and indices."""
-        return replace(  # type: ignore[type-var]
-            self, **{f.name: _moved(getattr(self, f.name), *args, **kwargs) for f in fields(self)}  # type: ignore[arg-type]
-        )
+        moved: dict[str, Any] = {f.name: _moved(getattr(self, f.name), *args, **kwargs) for f in fields(self)}
+        return replace(self, **moved)
 
 
 def _moved(value: Any, *args: Any, **kwargs: Any) -> Any:

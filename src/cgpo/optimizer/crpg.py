@@ -43,7 +43,8 @@ class CRPG:
             scored: the task's whole batch.
 
         Returns:
-            The scalar loss; metrics `regularised_reward` (mean of R̃_cr) and `beyond_kl_max` (share of decided responses).
+            The scalar loss; metrics `regularised_reward` (mean of R̃_cr) and `beyond_kl_max` (share of decided
+            responses).
         """
         check_scored(scored)
         decided = scored.decided

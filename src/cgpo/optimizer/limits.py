@@ -7,7 +7,7 @@ import math
 from cgpo.errors import UserError
 
 
-def require_positive(optimizer: str, name: str, value: float) -> None:
+def require_positive(optimizer: str, name: str, value: object) -> None:
     """Asserts `0 < value < ∞`.
 
     Raises:
@@ -17,7 +17,7 @@ def require_positive(optimizer: str, name: str, value: float) -> None:
         raise UserError(f"{optimizer}.{name} is {value!r}: it must be a number above 0")
 
 
-def require_not_negative(optimizer: str, name: str, value: float) -> None:
+def require_not_negative(optimizer: str, name: str, value: object) -> None:
     """Asserts `0 ≤ value < ∞`.
 
     Raises:

@@ -48,7 +48,7 @@ class CausalPolicy:
 
     def decode(self, ids: Sequence[int]) -> str:
         """The response's text without special tokens."""
-        text = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        text = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text if isinstance(text, str) else "".join(text)
 
     def frozen_copy(self) -> CausalPolicy:

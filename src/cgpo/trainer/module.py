@@ -15,10 +15,10 @@ from lightning import LightningModule
 from torch import Tensor
 
 from cgpo.policy.causal import CausalPolicy
+from cgpo.seeds import derived_seed
 from cgpo.tasks.baseline import BaselineCache
 from cgpo.tasks.expert import Expert
 from cgpo.trainer.observer import observers
-from cgpo.seeds import derived_seed
 from cgpo.trainer.update import ConstrainedUpdate
 from cgpo.types import Prompt, Rollout, Verdicts
 
@@ -75,7 +75,7 @@ class CGPOModule(LightningModule):
 
     def on_fit_start(self) -> None:
         """Puts the reference beside the policy; it is no submodule, so that no checkpoint carries it."""
-        self.reference.model.to(device=self.device)
+        torch.nn.Module.to(self.reference.model, self.device)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Prompts are text: there is nothing to move."""
@@ -119,9 +119,7 @@ class CGPOModule(LightningModule):
         self.tell("on_verdicts", expert, rollout, verdicts)
         with self.stage("reference"):
             baselines = self.baselines[expert.name].lookup(rollout.prompts)
-            scored = self.update.score(
-                self.policy, self.reference, expert, rollout, drawn.reward, verdicts, baselines
-            )
+            scored = self.update.score(self.policy, self.reference, expert, rollout, drawn.reward, verdicts, baselines)
         self.tell("on_scored", expert, rollout, verdicts, scored)
         with self.stage("update"):
             objective = self.update.backward(

@@ -62,7 +62,9 @@ class ConstrainedUpdate:
         responses = rollout_responses(rollout)
         shape = (len(rollout.prompts), expert.responses_per_prompt)
         device = rollout.response_ids.device
-        current = self._logprobs(policy, responses, rollout.temperature) if self.recompute_logprobs else rollout.logprobs
+        current = (
+            self._logprobs(policy, responses, rollout.temperature) if self.recompute_logprobs else rollout.logprobs
+        )
         return Scored(
             logprobs=current.view(*shape, -1),
             reference_logprobs=self._logprobs(reference, responses, rollout.temperature).view(*shape, -1),
