@@ -79,7 +79,7 @@ def _moved(value: Any, *args: Any, **kwargs: Any) -> Any:
     if not isinstance(value, Tensor):
         return value
     if not value.is_floating_point():
-        args = tuple(a for a in args if not isinstance(a, torch.dtype))
+        args = tuple(a.device if isinstance(a, Tensor) else a for a in args if not isinstance(a, torch.dtype))
         kwargs = {k: v for k, v in kwargs.items() if k != "dtype"}
         return value.to(*args, **kwargs) if args or kwargs else value
     return value.to(*args, **kwargs)

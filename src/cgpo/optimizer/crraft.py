@@ -50,8 +50,8 @@ class CRRAFT:
         best = first_argmax(scored.reward, eligible)
         chosen = eligible.any(-1)
         fallback = ~chosen & scored.baseline.satisfied
-        weight = take(calibrated_reward(scored.reward, scored.baseline.reward), best)
-        own = torch.where(chosen, weight * take(sequence_logprob(scored), best), 0.0)
+        weight = take(calibrated_reward(scored.reward, scored.baseline.reward), best).masked_fill(~chosen, 0.0)
+        own = weight * take(sequence_logprob(scored), best)
         baseline = 0.5 * masked_sum(scored.baseline.logprobs, scored.baseline.response_mask)
         terms = own + torch.where(fallback, baseline, 0.0)
         n = chosen.numel()

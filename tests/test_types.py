@@ -1,0 +1,85 @@
+from dataclasses import FrozenInstanceError
+
+import pytest
+import torch
+
+from cgpo.types import Baseline, Outcome, Prompt, Rollout, Scored, Verdict, Verdicts
+
+
+def a_rollout() -> Rollout:
+    prompts = (Prompt("a", "first"), Prompt("b", "second"))
+    mask = torch.tensor([[True, False]] * 4)
+    return Rollout(
+        prompts=prompts,
+        prompt_ids=((1,), (2, 3)),
+        responses=("w", "x", "y", "z"),
+        response_ids=torch.tensor([[4, 0]] * 4),
+        response_mask=mask,
+        logprobs=torch.full((4, 2), -0.1),
+        finished=mask[:, 0],
+        temperature=1.0,
+    )
+
+
+def a_scored() -> Scored:
+    flag = torch.ones(1, 2, dtype=torch.bool)
+    value = torch.full((1, 2), 0.1)
+    baseline = Baseline(value[:, 0], flag[:, 0], value[:, :1], flag[:, :1])
+    return Scored(
+        value[..., None], value[..., None], flag[..., None], value, flag, flag, torch.tensor([[0, 1]]), baseline
+    )
+
+
+def test_samples_are_prompt_major() -> None:
+    assert [(s.prompt.key, s.response) for s in a_rollout().samples] == [("a", "w"), ("a", "x"), ("b", "y"), ("b", "z")]
+
+
+@pytest.mark.parametrize("how", ["positional", "keyword", "like a tensor"])
+def test_a_cast_spares_masks_and_indices(how: str) -> None:
+    rollout = a_rollout()
+    moved = {
+        "positional": lambda: rollout.to(torch.float64),
+        "keyword": lambda: rollout.to(device="cpu", dtype=torch.float64),
+        "like a tensor": lambda: rollout.to(torch.zeros(1, dtype=torch.float64)),
+    }[how]()
+    assert moved.logprobs.dtype == torch.float64
+    assert moved.response_mask.dtype == torch.bool
+    assert moved.finished.dtype == torch.bool
+    assert moved.response_ids.dtype == torch.int64
+    assert moved.response_ids.tolist() == rollout.response_ids.tolist()
+    assert moved.prompts is rollout.prompts
+    assert moved.temperature == 1.0
+    assert rollout.logprobs.dtype == torch.float32
+
+
+def test_a_carrier_within_a_carrier_moves_too() -> None:
+    moved = a_scored().to(torch.float64)
+    assert moved.baseline.reward.dtype == torch.float64
+    assert moved.baseline.satisfied.dtype == torch.bool
+    assert moved.identity.dtype == torch.int64
+    assert moved.reward.dtype == torch.float64
+
+
+def test_every_tensor_changes_its_device() -> None:
+    moved = a_scored().to("meta")
+    for tensor in (moved.logprobs, moved.satisfied, moved.identity, moved.baseline.reward, moved.baseline.satisfied):
+        assert tensor.device.type == "meta"
+
+
+def test_verdicts_move_and_keep_their_reasons() -> None:
+    given = {"length": (Verdict(Outcome.SATISFIED, "short"),)}
+    verdicts = Verdicts(given, torch.tensor([True]), torch.tensor([True]), {"length": 0.5})
+    moved = verdicts.to("meta")
+    assert moved.satisfied.device.type == "meta"
+    assert moved.by_judge == given
+    assert moved.seconds == {"length": 0.5}
+
+
+def test_carriers_are_frozen() -> None:
+    with pytest.raises(FrozenInstanceError):
+        a_rollout().temperature = 2.0  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_metadata_is_not_shared_between_prompts() -> None:
+    assert Prompt("a", "x").metadata == {}
+    assert Prompt("a", "x").metadata is not Prompt("b", "y").metadata
