@@ -9,6 +9,7 @@ from pathlib import Path
 
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
+from cgpo.errors import UserError
 from cgpo.pretrained import load_pretrained, load_tokenizer, torch_dtype, without_dropout
 from cgpo.types import Prompt
 
@@ -77,12 +78,19 @@ def load_policy(path: str, dtype: str = "float32", gradient_checkpointing: bool 
     policy = policy_of(without_dropout(model), load_tokenizer(path))  # pyright: ignore[reportArgumentType]
     if gradient_checkpointing:
         policy.model.gradient_checkpointing_enable()
+        policy.model.train()  # in evaluation mode nothing is recomputed; there is no dropout that it would bring back
     return policy
 
 
 def policy_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> CausalPolicy:
-    """A policy of a model and a tokenizer in memory; ends of a response are read from both their configurations."""
+    """A policy of a model and a tokenizer in memory; ends of a response are read from both their configurations.
+
+    Raises:
+        UserError: neither of them names a token that ends a response.
+    """
     eos_ids = end_tokens(model, tokenizer)
+    if not eos_ids:
+        raise UserError(f"{model.config.name_or_path}: no eos_token_id, so that a response could never end")
     pad_id = tokenizer.pad_token_id if isinstance(tokenizer.pad_token_id, int) else min(eos_ids)
     context_length = getattr(model.config, "max_position_embeddings", None) or tokenizer.model_max_length
     return CausalPolicy(model, tokenizer, eos_ids, pad_id, int(context_length))

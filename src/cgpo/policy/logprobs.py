@@ -42,15 +42,19 @@ def response_logprobs(
     tokens = _joined(prompt_ids, response_ids, response_mask, width, pad_id)
     kept = width - first
     if kept == 0:
-        return torch.zeros_like(response_mask, dtype=torch.float32)
+        return torch.zeros_like(response_mask, dtype=_precision(model))
     output: Any = model(input_ids=tokens[:, :-1], use_cache=False, logits_to_keep=kept)
     position = torch.arange(first, width, device=tokens.device)
     counts = (position >= starts[:, None]) & (position < (starts + lengths)[:, None])
     targets = tokens[:, first:].masked_fill(~counts, -100)
-    logits = output.logits if output.logits.dtype == torch.float64 else output.logits.float()
+    logits = output.logits.to(_precision(model))
     flat = -cross_entropy(logits.flatten(0, 1) / temperature, targets.flatten(), reduction="none")
     offsets = (starts - first)[:, None] + torch.arange(response_ids.shape[1], device=tokens.device)
     return flat.view_as(targets).gather(1, offsets.clamp(max=kept - 1)).masked_fill(~response_mask, 0.0)
+
+
+def _precision(model: Model) -> torch.dtype:
+    return torch.float64 if next(model.parameters()).dtype == torch.float64 else torch.float32
 
 
 def _joined(
@@ -97,13 +101,11 @@ def batched_logprobs(
     max_tokens: int,
 ) -> Tensor:
     """`response_logprobs` without gradients, micro-batch by micro-batch; `[N, T]`."""
-    result = response_mask.new_zeros(response_mask.shape, dtype=torch.float32)
+    result = response_mask.new_zeros(response_mask.shape, dtype=_precision(model))
     lengths = [len(p) + n for p, n in zip(prompt_ids, response_mask.sum(-1).tolist(), strict=True)]
     with torch.no_grad():
         for rows in micro_batches(lengths, max_tokens):
-            part = response_logprobs(
+            result[rows] = response_logprobs(
                 model, [prompt_ids[i] for i in rows], response_ids[rows], response_mask[rows], temperature, pad_id
             )
-            result = result.to(part.dtype)
-            result[rows] = part
     return result
