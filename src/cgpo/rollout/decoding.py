@@ -28,7 +28,7 @@ class DecodingSampler:
         temperature: what the logits are divided by.
         top_p: mass of the most probable tokens that are sampled from; 1 keeps all.
         top_k: number of the most probable tokens that are sampled from; 0 keeps all.
-        max_batch: the most responses decoded at once; `None` for all.
+        max_batch: the most responses decoded at once, but never fewer than one prompt's `K`; `None` for all.
         compact_below: ended rows are dropped once the share of running rows falls below this.
 
     Raises:
@@ -51,6 +51,10 @@ class DecodingSampler:
             raise UserError(f"rollout.top_p is {self.top_p}: it must lie in (0, 1]")
         if self.top_k < 0:
             raise UserError(f"rollout.top_k is {self.top_k}: it must be at least 0 (0 keeps all tokens)")
+        if self.max_batch is not None and self.max_batch < 1:
+            raise UserError(f"rollout.max_batch is {self.max_batch}: it must be at least 1, or null for all")
+        if not 0 <= self.compact_below <= 1:
+            raise UserError(f"rollout.compact_below is {self.compact_below}: it must lie in [0, 1]")
 
     @torch.no_grad()
     def sample(self, policy: Policy, prompts: Sequence[Prompt], responses_per_prompt: int, seed: int) -> Rollout:
@@ -64,8 +68,12 @@ class DecodingSampler:
 
         Returns:
             `B * K` responses, prompt-major.
+
+        Raises:
+            UserError: a prompt has no tokens, or leaves no room in the context.
         """
         prompt_ids = tuple(tuple(policy.encode_prompt(p)) for p in prompts)
+        _check_prompts(policy, prompts, prompt_ids)
         draw = Draw(self.temperature, self.top_p, self.top_k, torch.Generator(_device(policy)).manual_seed(seed))
         training = policy.model.training
         policy.model.eval()
@@ -91,7 +99,8 @@ class DecodingSampler:
         ends = torch.tensor(sorted(policy.eos_ids), device=state.rows.device)
         total = len(state.rows)
         tokens = torch.full((total, limit), -1, device=state.rows.device)
-        logprobs = torch.zeros(total, limit, device=state.rows.device)
+        precision = torch.float64 if state.logits.dtype == torch.float64 else torch.float32
+        logprobs = torch.zeros(total, limit, dtype=precision, device=state.rows.device)
         for step in range(limit):
             token, logprob = draw_tokens(state.logits, draw)
             token = torch.where(state.running, token, -1)
@@ -135,6 +144,17 @@ class _State:
         output = model(input_ids=token[:, None], past_key_values=self.cache, use_cache=True, **extra)
         self.logits = output.logits[:, -1]
         self.position = self.position + 1
+
+
+def _check_prompts(policy: Policy, prompts: Sequence[Prompt], prompt_ids: Sequence[Sequence[int]]) -> None:
+    for prompt, ids in zip(prompts, prompt_ids, strict=True):
+        if not ids:
+            raise UserError(f"prompt {prompt.key}: no tokens, so that there is nothing to respond to")
+        if len(ids) >= policy.context_length:
+            raise UserError(
+                f"prompt {prompt.key}: {len(ids)} tokens leave no room for a response"
+                f" in a context of {policy.context_length}"
+            )
 
 
 def _prefill(policy: Policy, prompt_ids: Sequence[Sequence[int]], copies: int) -> _State:
