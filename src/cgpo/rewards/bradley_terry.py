@@ -35,7 +35,8 @@ class BradleyTerryReward:
         if model.config.pad_token_id is None:
             model.config.pad_token_id = self.tokenizer.pad_token_id
         self.model = model.to(device).eval().requires_grad_(False)
-        self.batch_size = batch_size
+        # Without a padding token transformers cannot tell where each response of a batch ends.
+        self.batch_size = batch_size if model.config.pad_token_id is not None else 1
 
     @torch.no_grad()
     def score(self, samples: Sequence[Sample]) -> Tensor:
