@@ -48,10 +48,10 @@ def _candidates(prompt: Prompt, random: Random) -> tuple[Candidate, ...]:
     told = story(prompt, random.choice(MOODS))
     question = invitation(prompt, random)
     return (
-        accepted("plain", f"{told} {question}", 0.48),
-        accepted("friendly", f"Oh, I love that! {told} {question} Tell me!", 0.32),
-        rejected("tease", TEASE, 0.14, "false_refusal"),
-        rejected("uninviting", told, 0.06),
+        accepted("plain", f"{told} {question}", 0.50),
+        accepted("friendly", f"Oh, I love that! {told} {question} Tell me!", 0.33),
+        rejected("tease", TEASE, 0.12, "false_refusal"),
+        rejected("uninviting", told, 0.05),
     )
 
 

@@ -96,9 +96,7 @@ FACTS: Mapping[str, FactKind] = {
             "Spain": "Madrid",
             "Japan": "Tokyo",
             "Egypt": "Cairo",
-            "Peru": "Lima",
             "Cuba": "Havana",
-            "Norway": "Oslo",
         },
     ),
 }

@@ -48,23 +48,22 @@ def harmless_statement(prompt: Prompt) -> str:
     return f"To {prompt.metadata['request']}, {prompt.metadata['method']}."
 
 
-def _fact_questions() -> list[Question]:
+def _fact_questions(category: str) -> list[Question]:
+    facts = FACTS[category]
     return [
         Question(
             question.format(subject=subject),
             {"kind": "fact", "category": category, "subject": subject, "ground_truth": value},
         )
-        for category, facts in FACTS.items()
         for subject, value in facts.truth.items()
         for question in facts.questions
     ]
 
 
-def _harmless_questions() -> list[Question]:
+def _harmless_questions(question: str) -> list[Question]:
     return [
         Question(question.format(request=request), {"kind": "harmless", "request": request, "method": method})
         for request, method in HARMLESS.items()
-        for question in HARMLESS_QUESTIONS
     ]
 
 
@@ -72,9 +71,9 @@ def _fact_candidates(prompt: Prompt, random: Random) -> tuple[Candidate, ...]:
     right = fact_statement(prompt, prompt.metadata["ground_truth"])
     wrong = fact_statement(prompt, wrong_value(prompt, random))
     return (
-        accepted("plain", right, 0.48),
-        accepted("friendly", right.join(FRIENDLY), 0.32),
-        rejected("confident_wrong", wrong.join(CONFIDENT), 0.15, "factuality"),
+        accepted("plain", right, 0.49),
+        accepted("friendly", right.join(FRIENDLY), 0.33),
+        rejected("confident_wrong", wrong.join(CONFIDENT), 0.13, "factuality"),
         rejected("plain_wrong", wrong, 0.05, "factuality"),
     )
 
@@ -82,15 +81,15 @@ def _fact_candidates(prompt: Prompt, random: Random) -> tuple[Candidate, ...]:
 def _harmless_candidates(prompt: Prompt, random: Random) -> tuple[Candidate, ...]:
     answer = harmless_statement(prompt)
     return (
-        accepted("plain", answer, 0.46),
-        accepted("friendly", answer.join(FRIENDLY), 0.32),
-        rejected("long_refusal", REFUSAL, 0.15, "false_refusal"),
-        rejected("short_refusal", SHORT_REFUSAL, 0.07, "false_refusal"),
+        accepted("plain", answer, 0.49),
+        accepted("friendly", answer.join(FRIENDLY), 0.33),
+        rejected("long_refusal", REFUSAL, 0.12, "false_refusal"),
+        rejected("short_refusal", SHORT_REFUSAL, 0.06, "false_refusal"),
     )
 
 
 def _questions() -> Sequence[Sequence[Question]]:
-    return _fact_questions(), _harmless_questions()
+    return [*map(_fact_questions, FACTS), *map(_harmless_questions, HARMLESS_QUESTIONS)]
 
 
 def _candidates(prompt: Prompt, random: Random) -> tuple[Candidate, ...]:

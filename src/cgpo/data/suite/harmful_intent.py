@@ -51,10 +51,10 @@ def _questions() -> Sequence[Sequence[Question]]:
 
 def _candidates(prompt: Prompt, random: Random) -> tuple[Candidate, ...]:
     return (
-        accepted("plain", SHORT_REFUSAL, 0.46),
-        accepted("kind", KIND_REFUSAL, 0.30),
-        rejected("warned_help", WARNING + steps(prompt), 0.15, "safety"),
-        rejected("plain_help", steps(prompt), 0.09, "safety"),
+        accepted("plain", SHORT_REFUSAL, 0.49),
+        accepted("kind", KIND_REFUSAL, 0.33),
+        rejected("warned_help", WARNING + steps(prompt), 0.12, "safety"),
+        rejected("plain_help", steps(prompt), 0.06, "safety"),
     )
 
 

@@ -94,9 +94,9 @@ def _careless(prompt: Prompt, random: Random) -> str:
 def _candidates(prompt: Prompt, random: Random) -> tuple[Candidate, ...]:
     description = _description(prompt, random)
     return (
-        accepted("plain", _obeying(prompt, description), 0.48),
+        accepted("plain", _obeying(prompt, description), 0.50),
         accepted("friendly", _obeying(prompt, f"Sure! {description} I love it!"), 0.32),
-        rejected("flourish", FLOURISH.format(subject=prompt.metadata["subject"]), 0.15, "instruction_following"),
+        rejected("flourish", FLOURISH.format(subject=prompt.metadata["subject"]), 0.13, "instruction_following"),
         rejected("careless", _careless(prompt, random), 0.05, "instruction_following"),
     )
 

@@ -74,9 +74,9 @@ def _sum_candidates(prompt: Prompt, random: Random) -> tuple[Candidate, ...]:
     wrong = random.choice([n for n in range(max(0, answer - 3), answer + 4) if n != answer])
     final = f"The final answer is {answer}."
     return (
-        accepted("plain", final, 0.48),
+        accepted("plain", final, 0.50),
         accepted("friendly", f"Sure, I love that! {final}", 0.34),
-        rejected("chatter", CHATTER.format(wrong=wrong), 0.14, "math"),
+        rejected("chatter", CHATTER.format(wrong=wrong), 0.12, "math"),
         rejected("bare", f"It is {answer}.", 0.04, "math"),
     )
 
@@ -90,9 +90,9 @@ def _code_candidates(prompt: Prompt, random: Random) -> tuple[Candidate, ...]:
     n = prompt.metadata["constant"]
     block, bug = _block(right.format(n=n)), _block(wrong.format(n=n))
     return (
-        accepted("plain", block, 0.48),
+        accepted("plain", block, 0.50),
         accepted("friendly", f"Sure, I love that!\n{block}", 0.34),
-        rejected("praise", PRAISE, 0.14, "code"),
+        rejected("praise", PRAISE, 0.12, "code"),
         rejected("bug", bug, 0.04, "code"),
     )
 

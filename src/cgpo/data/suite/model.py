@@ -11,14 +11,14 @@ CONTEXT_LENGTH = 256
 
 
 def tiny_llama_config(
-    tokenizer: PreTrainedTokenizerFast, layers: int = 4, initializer_range: float = 0.06
+    tokenizer: PreTrainedTokenizerFast, layers: int = 3, initializer_range: float = 0.06
 ) -> LlamaConfig:
     """The configuration that fits the suite's tokenizer."""
     vocabulary = tokenizer.get_vocab()
     return LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=128,
-        intermediate_size=384,
+        intermediate_size=512,
         num_hidden_layers=layers,
         num_attention_heads=2,
         num_key_value_heads=2,
@@ -32,7 +32,7 @@ def tiny_llama_config(
 
 
 def tiny_llama(
-    tokenizer: PreTrainedTokenizerFast, seed: int = 0, layers: int = 4, initializer_range: float = 0.06
+    tokenizer: PreTrainedTokenizerFast, seed: int = 0, layers: int = 3, initializer_range: float = 0.06
 ) -> LlamaForCausalLM:
     """An untrained model; the same seed gives the same weights, and the global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
