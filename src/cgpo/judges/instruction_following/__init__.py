@@ -1,0 +1,16 @@
+"""The judge of precise instruction following: closed-form instructions in the row's metadata (section 4.1.4).
+
+To add a kind of instruction, decorate a function with `checker`:
+
+    @checker("my_group:starts_with")
+    def starts_with(response: str, *, phrase: str) -> bool:
+        return response.startswith(phrase)
+
+A row asks for it by `instruction_id_list: ["my_group:starts_with"]` and `kwargs: [{"phrase": "Dear"}]`.
+"""
+
+from cgpo.judges.instruction_following import content, form, keywords, length
+from cgpo.judges.instruction_following.judge import InstructionFollowingJudge
+from cgpo.judges.instruction_following.registry import CHECKERS, checker, validate
+
+__all__ = ["CHECKERS", "InstructionFollowingJudge", "checker", "content", "form", "keywords", "length", "validate"]

@@ -1,0 +1,54 @@
+"""How texts are cut into sentences and words, and which language they are in."""
+
+from __future__ import annotations
+
+import re
+
+import py3langid
+
+_ABBREVIATIONS = (
+    "Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|etc|e\\.g|i\\.e|cf|al|approx|No|Inc|Ltd|Co|Corp|Dept|Gen|Col|Capt|Lt|Sgt|Rev|Hon"
+)
+_ENDS = re.compile(r"(?P<mark>[.!?]+)[\"'”’)\]]*(?=\s|$)|[。！？।॥؟۔]+")
+_INITIAL = re.compile(r"(?:^|[\s.(])[A-Z]$")
+
+
+def sentences(text: str) -> list[str]:
+    """Sentences end at `.`, `!` or `?` before a space, save after abbreviations and initials."""
+    found = []
+    start = 0
+    for end in _ENDS.finditer(text):
+        before = text[start : end.start()]
+        dots = (end["mark"] or "!").strip(".") == ""
+        if dots and end.end() < len(text) and (_abbreviated(before) or _goes_on(text[end.end() :])):
+            continue
+        found.append(text[start : end.end()].strip())
+        start = end.end()
+    found.append(text[start:].strip())
+    return [sentence for sentence in found if sentence]
+
+
+def words(text: str) -> list[str]:
+    """Runs of letters, digits and underscores."""
+    return re.findall(r"\w+", text)
+
+
+def tokens(text: str) -> list[str]:
+    """Words with their dots and hyphens (`U.S.`, `well-known`), cut at apostrophes: `I'm` has the word `I`."""
+    return re.findall(r"\w[\w.&-]*", text)
+
+
+def language(text: str) -> str | None:
+    """The ISO 639-1 code of the text's language, `None` for a text without letters."""
+    if not any(character.isalpha() for character in text):
+        return None
+    return str(py3langid.classify(text)[0])
+
+
+def _abbreviated(before: str) -> bool:
+    return bool(re.search(rf"(?:^|[\s(])(?:{_ABBREVIATIONS})$", before) or _INITIAL.search(before))
+
+
+def _goes_on(after: str) -> bool:
+    following = after.lstrip()
+    return following[:1].islower()
