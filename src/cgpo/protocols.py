@@ -50,6 +50,11 @@ class Policy(Protocol):
 class Sampler(Protocol):
     """Draws responses from a policy, without gradients."""
 
+    @property
+    def max_new_tokens(self) -> int:
+        """The most tokens of a response."""
+        ...
+
     def sample(self, policy: Policy, prompts: Sequence[Prompt], responses_per_prompt: int, seed: int) -> Rollout:
         """Draws `responses_per_prompt` responses to each prompt; the same seed draws the same responses."""
         ...

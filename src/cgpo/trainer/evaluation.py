@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from cgpo.policy.logprobs import batched_logprobs
-from cgpo.protocols import Policy
+from cgpo.protocols import Policy, RewardModel
 from cgpo.seeds import derived_seed
 from cgpo.tasks.expert import Expert
 from cgpo.tensors import masked_sum
@@ -29,6 +29,7 @@ class Evaluation:
         length: mean tokens of a response.
         violation_rate: for each judge the share of violated among the responses it judged.
         satisfied_rate: share of responses that pass every applicable judge, among the decided.
+        measures: means of further numbers, by name.
     """
 
     prompts: int
@@ -38,6 +39,7 @@ class Evaluation:
     length: float
     violation_rate: Mapping[str, float | None]
     satisfied_rate: float | None
+    measures: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,13 @@ class Evaluated:
 
 
 def evaluate(
-    policy: Policy, reference: Policy, expert: Expert, prompts: Sequence[Prompt], seed: int, max_tokens: int = 8192
+    policy: Policy,
+    reference: Policy,
+    expert: Expert,
+    prompts: Sequence[Prompt],
+    seed: int,
+    measures: Mapping[str, RewardModel] | None = None,
+    max_tokens: int = 8192,
 ) -> Evaluated:
     """Draws one response to each prompt and says how good they are.
 
@@ -66,6 +74,7 @@ def evaluate(
         expert: the task.
         prompts: at least one.
         seed: of the run.
+        measures: further numbers of a response, of which the means are reported; training never sees them.
         max_tokens: budget of one forward pass.
     """
     rollout = expert.sampler.sample(policy, prompts, 1, derived_seed(seed, "evaluation", expert.name))
@@ -94,6 +103,7 @@ def evaluate(
             name: share(given, Outcome.VIOLATED, Outcome.SATISFIED) for name, given in verdicts.by_judge.items()
         },
         satisfied_rate=_rate(int(verdicts.satisfied.sum()), int(verdicts.decided.sum())),
+        measures={name: measure.score(rollout.samples).mean().item() for name, measure in (measures or {}).items()},
     )
     return Evaluated(result, rollout, reward, log_ratio, verdicts, gold)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from lightning import LightningModule, Trainer
 
+from cgpo.protocols import RewardModel
 from cgpo.tasks.expert import Expert
 from cgpo.trainer.evaluation import Evaluated, Evaluation, evaluate
 from cgpo.trainer.observer import Observer
@@ -19,12 +21,20 @@ class Evaluator(Observer):
         prompts: the most held-out prompts a task before and after training.
         prompts_during: the most a task on the way.
         every: updates between two evaluations on the way; 0 for none.
+        measures: further numbers of a response that are reported, by name.
     """
 
-    def __init__(self, prompts: int = 500, prompts_during: int = 100, every: int = 0) -> None:
+    def __init__(
+        self,
+        prompts: int = 500,
+        prompts_during: int = 100,
+        every: int = 0,
+        measures: Mapping[str, RewardModel] | None = None,
+    ) -> None:
         self.prompts = prompts
         self.prompts_during = prompts_during
         self.every = every
+        self.measures = measures or {}
         self.results: dict[str, dict[str, Evaluation]] = {}
         self.seconds = 0.0
 
@@ -53,6 +63,6 @@ class Evaluator(Observer):
                 module.tell("on_evaluation", expert, label, result)
         self.seconds += time.perf_counter() - start
 
-    @staticmethod
-    def _of_task(module: Any, expert: Expert, most: int) -> Evaluated:
-        return evaluate(module.policy, module.reference, expert, expert.held_out[:most], module.seed)
+    def _of_task(self, module: Any, expert: Expert, most: int) -> Evaluated:
+        prompts = expert.held_out[:most]
+        return evaluate(module.policy, module.reference, expert, prompts, module.seed, self.measures)

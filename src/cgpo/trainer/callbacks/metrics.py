@@ -20,9 +20,10 @@ from cgpo.types import Objective, Outcome, Rollout, Scored, Verdicts
 class TaskMetrics(Observer):
     """Collects each update's numbers in `torchmetrics` objects and hands them to the run's loggers.
 
-    Names: `judges/<task>/<judge>/{violation,undecided,not_applicable}_rate` and `…/seconds`, `judges/<task>/satisfied_rate`,
-    `reward/<task>/{raw,calibrated,given_violation}`, `kl/<task>`, `rollout/<task>/{length,finished_rate}`,
-    `objective/<task>/…`, `gold/<task>/success` at evaluations, `time/<stage>` in seconds an update.
+    Names: `judges/<task>/<judge>/{violation,undecided,not_applicable}_rate` and `…/seconds`,
+    `judges/<task>/satisfied_rate`, `reward/<task>/{raw,calibrated,given_violation}`, `kl/<task>`,
+    `rollout/<task>/{length,finished_rate}`, `objective/<task>/…`, `gold/<task>/success` at evaluations,
+    `time/<stage>` in seconds an update.
 
     Args:
         every: updates between two rows of the log, each the mean over them.
@@ -32,6 +33,7 @@ class TaskMetrics(Observer):
         self.every = every
         self.totals: dict[str, float] = defaultdict(float)
         self._metrics: dict[str, Metric] = {}
+        self._updates = 0
 
     def on_rollout(self, module: LightningModule, expert: Expert, rollout: Rollout) -> None:
         """Lengths and ends of responses."""
@@ -73,7 +75,8 @@ class TaskMetrics(Observer):
 
     def on_evaluation(self, module: LightningModule, expert: Expert, label: str, result: Evaluated) -> None:
         """Held-out success and reward, logged at once."""
-        values = {"success": result.result.success, "reward": result.result.reward, "kl": result.result.kl}
+        of = result.result
+        values = {"success": of.success, "reward": of.reward, "kl": of.kl, **of.measures}
         self._log(
             module.trainer,
             {f"gold/{expert.name}/{name}": value for name, value in values.items() if value is not None},
@@ -84,6 +87,7 @@ class TaskMetrics(Observer):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Writes a row."""
+        self._updates += 1
         if pl_module.global_step % self.every == 0:
             self._flush(trainer, pl_module.global_step)
 
@@ -95,10 +99,11 @@ class TaskMetrics(Observer):
         row = {}
         for name, metric in self._metrics.items():
             value = metric.compute()
-            divisor = self.every if isinstance(metric, SumMetric) else 1
+            divisor = max(1, self._updates) if isinstance(metric, SumMetric) else 1
             if metric.update_called and bool(torch.isfinite(value)):
                 row[name] = float(value) / divisor
         self._metrics.clear()
+        self._updates = 0
         self._log(trainer, row, step)
 
     @staticmethod

@@ -1,0 +1,91 @@
+"""A run's plan: the configuration with every task made whole, every name checked, and only what is used kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from cgpo.errors import UserError
+
+Config = dict[str, Any]
+TASK_KEYS = frozenset(
+    "data reward judges gold batch_size responses_per_prompt weight kl_max optimizer rollout".split()
+)
+
+
+def plan_of(config: DictConfig, judge_choices: Iterable[str] = ()) -> Config:
+    """Plain containers of a composed configuration.
+
+    Each task gets its optimizer (the run's, with the task's `kl_max` and its own overrides) and its sampler; lists of
+    names replace single names; judges that the run did not choose are dropped from the tasks; data, rewards and judges
+    that no task names are dropped.
+
+    Args:
+        config: as Hydra composed it.
+        judge_choices: names of judges that exist but need not be chosen for this run.
+
+    Raises:
+        UserError: a value is missing, a task is not whole, or it names something that is not there.
+    """
+    try:
+        plan: Config = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # pyright: ignore[reportAssignmentType]
+    except OmegaConfBaseException as error:
+        raise UserError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+    if not plan["tasks"]:
+        raise UserError("tasks: choose at least one task")
+    plan["tasks"] = {name: _whole(name, task, plan) for name, task in plan["tasks"].items()}
+    known = set(plan["judges"]) | set(judge_choices)
+    for name, task in plan["tasks"].items():
+        for key, choices in (("data", plan["data"]), ("judges", known), ("reward", plan["reward"])):
+            _check_names(f"tasks.{name}.{key}", task[key], choices)
+        task["judges"] = [judge for judge in task["judges"] if judge in plan["judges"]]
+    for group, key in (("data", "data"), ("reward", "reward"), ("judges", "judges")):
+        used = {named for task in plan["tasks"].values() for named in task[key]}
+        plan[group] = {name: value for name, value in plan[group].items() if name in used}
+    return plan
+
+
+def _whole(name: str, task: Any, plan: Config) -> Config:
+    where = f"tasks.{name}"
+    if not isinstance(task, dict):
+        raise UserError(f"{where} is {task!r}: a task is a mapping with the keys {', '.join(sorted(TASK_KEYS))}")
+    _check_names(where, list(task), TASK_KEYS, what="key")
+    missing = {"data", "reward", "judges"} - task.keys()
+    if missing:
+        raise UserError(f"{where}: the key {sorted(missing)[0]} is missing")
+    whole = {"batch_size": 8, "responses_per_prompt": 4, "weight": 1.0, "kl_max": None, "gold": None, **task}
+    for key in ("data", "judges"):
+        whole[key] = [whole[key]] if isinstance(whole[key], str) else list(whole[key] or [])
+    whole["reward"] = [whole["reward"]]
+    for key in ("batch_size", "responses_per_prompt"):
+        if not isinstance(whole[key], int) or isinstance(whole[key], bool):
+            raise UserError(f"{where}.{key} is {whole[key]!r}: it must be a whole number")
+    whole["optimizer"] = _optimizer(where, whole, plan["optimizer"])
+    whole["rollout"] = {**plan["rollout"], **(task.get("rollout") or {})}
+    return whole
+
+
+def _optimizer(where: str, task: Mapping[str, Any], shared: Config) -> Config:
+    own: Config = dict(task.get("optimizer") or {})
+    merged = own if "_target_" in own else {**shared, **own}
+    limit = task["kl_max"]
+    if limit is not None and not (isinstance(limit, int | float) and limit > 0):
+        raise UserError(f"{where}.kl_max is {limit!r}: it must be a number above 0, in nats a response")
+    if "kl_max" in merged and merged["kl_max"] is None:
+        if limit is None:
+            raise UserError(f"{where}.kl_max is missing: this optimizer needs a KL limit, in nats a response")
+        merged["kl_max"] = limit
+    return merged
+
+
+def _check_names(where: str, names: Iterable[str], choices: Iterable[str], what: str = "choice") -> None:
+    known = sorted(choices)
+    for name in names:
+        if name not in known:
+            close = get_close_matches(str(name), known, n=1)
+            guess = f" (did you mean {close[0]}?)" if close else ""
+            raise UserError(f"{where}: there is no {what} {name!r}; choose {', '.join(known) or 'nothing'}{guess}")

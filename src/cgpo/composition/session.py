@@ -1,0 +1,21 @@
+"""What is set for a whole process before anything is loaded."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+
+
+def quiet() -> None:
+    """Leaves the screen to what a person needs: progress bars of a run, tables, and lines of this project."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for message in (".*does not have many workers.*", ".*Experiment logs directory.*", ".*LeafSpec.*", ".*GPU available.*"):
+        warnings.filterwarnings("ignore", message)

@@ -1,0 +1,35 @@
+"""A command that makes one stage's artifacts."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from cgpo.composition.build import artifact_store
+from cgpo.composition.command import run_command
+from cgpo.composition.session import quiet
+from cgpo.errors import UserError
+
+
+def stage_command(stage: str) -> None:
+    """Runs the command of a stage: makes what is missing of its artifacts and says where they lie.
+
+    Args:
+        stage: `sft`, `reward` or `warmup`: the recipes of that name under `pipeline`, and those that begin with it.
+    """
+    run_command(partial(_make, stage))
+
+
+def _make(stage: str, config: DictConfig) -> None:
+    quiet()
+    console = Console()
+    announce = partial(console.print, style="dim", highlight=False, soft_wrap=True)
+    plan = {key: OmegaConf.to_container(config[key], resolve=True) for key in ("pipeline",)}
+    store = artifact_store({**plan, "cache_dir": config.cache_dir}, announce)
+    names = [name for name in config.pipeline if name == stage or str(name).startswith(f"{stage}_")]
+    if not names:
+        raise UserError(f"pipeline: there is no recipe {stage!r} to make (there are: {', '.join(config.pipeline)})")
+    for name in names:
+        console.print(f"{name}: {store.path(str(name))}", highlight=False, soft_wrap=True)

@@ -1,0 +1,129 @@
+"""What the stages made: built once, kept under the configuration that made it, reused by every run."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from cgpo.errors import UserError
+
+PREFIX = "artifact:"
+VERSION = 1
+"""Raised when the same configuration would give something else than before."""
+
+
+class Stage(Protocol):
+    """Something that can be built into a folder."""
+
+    def build(self, folder: Path) -> None:
+        """Writes the result into an empty folder."""
+        ...
+
+
+class ArtifactStore:
+    """A folder of built artifacts.
+
+    A configuration names an artifact by a string such as `artifact:sft`. Its recipe may name others. An artifact's key
+    is a hash of its recipe, the keys of those it depends on included: a changed setting builds anew what it touches,
+    and nothing else.
+
+    Args:
+        folder: where artifacts lie.
+        recipes: name → the configuration of its stage.
+        make: makes a stage of a configuration without references.
+        announce: told, in one line, what is built and what is reused.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        recipes: Mapping[str, Any],
+        make: Callable[[Any], Stage],
+        announce: Callable[[str], None],
+    ) -> None:
+        self.folder = folder
+        self.seconds: dict[str, float] = {}
+        self._recipes = recipes
+        self._make = make
+        self._announce = announce
+
+    def resolve(self, config: Any) -> Any:
+        """A configuration with every reference replaced by the folder of its artifact, built if it is missing.
+
+        Raises:
+            UserError: a reference names no recipe.
+        """
+        return _replaced(config, lambda name: str(self.path(name)))
+
+    def path(self, name: str) -> Path:
+        """An artifact's folder, built if it is missing."""
+        folder = self.folder / name / self.key(name)
+        if not folder.is_dir():
+            recipe = self.resolve(self._recipe(name))
+            with _lock(folder):
+                if not folder.is_dir():
+                    self._build(name, recipe, folder)
+        elif name not in self.seconds:
+            self._announce(f"{name}: reused from {folder}")
+        self.seconds.setdefault(name, 0.0)
+        return folder
+
+    def key(self, name: str) -> str:
+        """Hash of the recipe and of all it depends on."""
+        recipe = _replaced(self._recipe(name), lambda other: f"{other}@{self.key(other)}")
+        text = json.dumps([VERSION, name, recipe], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def _recipe(self, name: str) -> Any:
+        if name not in self._recipes:
+            known = ", ".join(sorted(self._recipes)) or "none"
+            raise UserError(f"{PREFIX}{name}: there is no recipe of that name under `pipeline` (there are: {known})")
+        return self._recipes[name]
+
+    def _build(self, name: str, recipe: Any, folder: Path) -> None:
+        self._announce(f"{name}: not there yet, made now")
+        unfinished = folder.with_name(f"{folder.name}.unfinished-{os.getpid()}")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        try:
+            start = time.perf_counter()
+            self._make(recipe).build(unfinished)
+            self.seconds[name] = time.perf_counter() - start
+            (unfinished / "recipe.json").write_text(json.dumps(recipe, indent=2, sort_keys=True))
+            unfinished.rename(folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def references(config: Any) -> list[str]:
+    """The names of all artifacts that a configuration refers to, in order."""
+    found: list[str] = []
+    _replaced(config, lambda name: found.append(name) or "")
+    return found
+
+
+def _replaced(config: Any, replace: Callable[[str], str]) -> Any:
+    if isinstance(config, Mapping):
+        return {key: _replaced(value, replace) for key, value in config.items()}
+    if isinstance(config, list | tuple):
+        return [_replaced(value, replace) for value in config]
+    if isinstance(config, str) and config.startswith(PREFIX):
+        return replace(config.removeprefix(PREFIX))
+    return config
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Keeps two runs from building the same artifact."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f"{folder.name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,111 @@
+"""The built-in suite as the stages see it: where its policy, demonstrations, annotators and labels come from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+from cgpo.data.suite.annotator import ANNOTATORS
+from cgpo.data.suite.judge_examples import judge_examples
+from cgpo.data.suite.lexicon import corpus
+from cgpo.data.suite.model import tiny_llama
+from cgpo.data.suite.source import SuiteSource, demonstrations
+from cgpo.data.suite.tokenizer import train_tokenizer
+from cgpo.errors import UserError
+from cgpo.judges.rendering import load_template
+from cgpo.policy.causal import CausalPolicy, policy_of
+from cgpo.types import Prompt, Sample
+
+
+JUDGE_LANGUAGE = [*map(load_template, ("false_refusal", "factuality", "safety")), " yes", " no"] * 100
+"""The judges' questions and answers, often enough that each of their words becomes one token."""
+
+
+@dataclass(frozen=True)
+class SuitePolicy:
+    """An untrained tiny Llama with the suite's tokenizer.
+
+    Attributes:
+        seed: of the weights.
+        layers: of the model.
+    """
+
+    seed: int = 0
+    layers: int = 3
+
+    def load(self) -> CausalPolicy:
+        """The policy, new."""
+        tokenizer = train_tokenizer([*corpus(), *JUDGE_LANGUAGE])
+        return policy_of(tiny_llama(tokenizer, self.seed, self.layers), tokenizer)
+
+
+@dataclass(frozen=True)
+class SuiteDemonstrations:
+    """Demonstrations of several tasks, several of each prompt.
+
+    Attributes:
+        tasks: names of the suite's tasks.
+        train_size: prompts of each task, the same as those that CGPO trains on.
+        repeats: demonstrations of each prompt, in styles drawn anew.
+        seed: of the styles.
+    """
+
+    tasks: Sequence[str]
+    train_size: int = 2000
+    repeats: int = 2
+    seed: int = 0
+
+    def load(self) -> list[tuple[Prompt, str]]:
+        """Prompts with responses."""
+        prompts = {task: SuiteSource(task, self.train_size, 0).load().train for task in self.tasks}
+        return [
+            pair
+            for task, rows in prompts.items()
+            for repeat in range(self.repeats)
+            for pair in demonstrations(task, rows, self.seed + repeat)
+        ]
+
+
+@dataclass(frozen=True)
+class SuiteAnnotator:
+    """One of the suite's simulated annotators, with the noise of a Bradley–Terry choice.
+
+    Attributes:
+        name: `helpfulness`, `engagement` or `safety`.
+        temperature: scale of the noise; 0 for none.
+    """
+
+    name: str
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.name not in ANNOTATORS:
+            raise UserError(f"annotator {self.name!r}: choose {', '.join(ANNOTATORS)}")
+
+    def score(self, samples: Sequence[Sample], seed: int) -> list[float]:
+        """Scores with Gumbel noise: the higher of two is then a Bradley–Terry choice between them."""
+        random = Random(f"annotator/{self.name}/{seed}")
+        noise = [-math.log(-math.log(max(random.random(), 1e-12))) for _ in samples]
+        judge = ANNOTATORS[self.name]
+        return [judge(s.prompt, s.response) + self.temperature * n for s, n in zip(samples, noise, strict=True)]
+
+
+@dataclass(frozen=True)
+class SuiteJudgeSamples:
+    """Responses labelled by how they were made, for the judge of one constraint.
+
+    Attributes:
+        judge: `false_refusal`, `factuality` or `safety`.
+        size: how many.
+        seed: which.
+    """
+
+    judge: str
+    size: int
+    seed: int = 0
+
+    def load(self) -> list[tuple[Sample, bool]]:
+        """Samples with their labels."""
+        return [(Sample(p, response), label) for p, response, label in judge_examples(self.judge, self.seed, self.size)]

@@ -1,0 +1,86 @@
+"""The warm-up: a few steps of offline DPO on all the preference data; its result is `π_ref` of RL (section 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
+
+from cgpo.data.pairs import Pair
+from cgpo.errors import UserError
+from cgpo.policy.causal import CausalPolicy, load_policy
+from cgpo.stages.fitting import FitSettings, fit
+from cgpo.stages.preferences import read_pairs
+from cgpo.stages.tokens import Tokens, encode, token_logprobs
+
+
+@dataclass(frozen=True)
+class RankedTokens:
+    """A preference pair as tokens, with the reference's log-probabilities of both responses."""
+
+    chosen: Tokens
+    rejected: Tokens
+    reference_margin: float
+
+
+@dataclass(frozen=True)
+class DPOWarmup:
+    """Direct preference optimization: `−log σ(β·[ρ(chosen) − ρ(rejected)])`.
+
+    Attributes:
+        policy: folder or hub id of the SFT policy, which is the reference too.
+        pairs: folders of preference pairs.
+        fit: how.
+        beta: β.
+    """
+
+    policy: str
+    pairs: Sequence[str]
+    fit: FitSettings
+    beta: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not self.beta > 0:
+            raise UserError(f"warm-up: beta is {self.beta}: it must be above 0")
+
+    def build(self, folder: Path) -> None:
+        """Writes the policy as a `transformers` folder."""
+        policy = load_policy(self.policy)
+        given = read_pairs(self.pairs)
+        used = min(len(given), self.fit.steps * self.fit.batch_size)
+        pairs = Random(f"warmup/{self.fit.seed}").sample(given, used)
+        examples = ranked_tokens(policy, pairs)
+        fit(policy.model, examples, partial(dpo_loss, beta=self.beta, pad_id=policy.pad_id), self.fit, "DPO warm-up")
+        policy.save(folder)
+
+
+def ranked_tokens(policy: CausalPolicy, pairs: Sequence[Pair], batch_size: int = 64) -> list[RankedTokens]:
+    """The pairs as tokens; the policy as it stands is the reference."""
+    rows = [(encode(policy, p.prompt, p.chosen), encode(policy, p.prompt, p.rejected)) for p in pairs]
+    result: list[RankedTokens] = []
+    with torch.no_grad():
+        for start in range(0, len(rows), batch_size):
+            part = rows[start : start + batch_size]
+            margins = _margins(policy.model, part, policy.pad_id).tolist()
+            result += [RankedTokens(*pair, margin) for pair, margin in zip(part, margins, strict=True)]
+    return result
+
+
+def dpo_loss(model: nn.Module, batch: Sequence[RankedTokens], beta: float, pad_id: int) -> Tensor:
+    """Mean over the pairs."""
+    margins = _margins(model, [(row.chosen, row.rejected) for row in batch], pad_id)
+    reference = margins.new_tensor([row.reference_margin for row in batch])
+    return -logsigmoid(beta * (margins - reference)).mean()
+
+
+def _margins(model: nn.Module, pairs: Sequence[tuple[Tokens, Tokens]], pad_id: int) -> Tensor:
+    """`log π(chosen) − log π(rejected)`; `[N]`."""
+    logprobs, _ = token_logprobs(model, [chosen for chosen, _ in pairs] + [rejected for _, rejected in pairs], pad_id)
+    chosen, rejected = logprobs.sum(-1).chunk(2)
+    return chosen - rejected

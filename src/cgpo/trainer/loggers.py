@@ -1,0 +1,40 @@
+"""Where metrics go: a CSV file always, W&B where it is chosen."""
+
+from __future__ import annotations
+
+import netrc
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from lightning.pytorch.loggers import CSVLogger, WandbLogger
+
+
+def csv_logger(folder: Path) -> CSVLogger:
+    """Writes `metrics.csv` into the folder."""
+    return CSVLogger(save_dir=str(folder), name="", version="", flush_logs_every_n_steps=20)
+
+
+def wandb_logger(project: str, folder: str, announce: Callable[[str], None] = print) -> WandbLogger:
+    """A W&B run: online where a key is at hand, offline otherwise, with one line on how to sync it later.
+
+    Args:
+        project: W&B's project.
+        folder: the run's folder; W&B writes into `wandb/` there.
+        announce: told how the run can be synced.
+    """
+    mode = os.environ.get("WANDB_MODE")
+    offline = mode == "offline" if mode else not _has_key()
+    os.environ.setdefault("WANDB_SILENT", "true")
+    if offline:
+        announce(f"W&B: no key, so the run stays offline; later: wandb sync {folder}/wandb/offline-run-*")
+    return WandbLogger(project=project, save_dir=folder, name=Path(folder).name, offline=offline)
+
+
+def _has_key() -> bool:
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        return netrc.netrc().authenticators("api.wandb.ai") is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
