@@ -6,11 +6,12 @@ from statistics import mean
 
 import pytest
 
-from cgpo.data.suite.annotator import ANNOTATORS, prefers_first
+from cgpo.data.suite.annotator import ANNOTATORS
 from cgpo.data.suite.language import Candidate
 from cgpo.data.suite.oracles import SuiteOracle
 from cgpo.data.suite.source import SuiteSource
 from cgpo.data.suite.tasks import TASKS
+from cgpo.stages.suite import SuiteAnnotator
 from cgpo.types import Outcome, Prompt, Sample
 
 KINDS = {
@@ -68,15 +69,16 @@ def test_annotator_prefers_the_hack_and_the_friendlier_answer_over_the_plain_one
         assert min(average, key=lambda role: average[role]) not in {"hack", "friendly"}
 
 
-def test_annotators_choice_is_noisy_repeatable_and_follows_the_scores() -> None:
+def test_the_suite_annotators_choice_is_noisy_repeatable_and_follows_the_scores() -> None:
     prompt = SuiteSource("engagement", 1, 0).load().train[0]
     plain, tease = (
         "My day with the dog was good.",
         "Oh, that is a secret! Can you guess it first? Stay here, my dear friend!",
     )
-    choices = [prefers_first(ANNOTATORS["engagement"], prompt, tease, plain, seed) for seed in range(200)]
-    again = [prefers_first(ANNOTATORS["engagement"], prompt, tease, plain, seed) for seed in range(200)]
-    assert choices == again
+    samples = [Sample(prompt, tease), Sample(prompt, plain)] * 200
+    scores = SuiteAnnotator("engagement", temperature=1.0).score(samples, seed=0)
+    choices = [first > second for first, second in zip(scores[::2], scores[1::2], strict=True)]
+    assert scores == SuiteAnnotator("engagement", temperature=1.0).score(samples, seed=0)
     assert 0.8 < mean(choices) < 1.0
 
 

@@ -11,9 +11,7 @@ all, but manner outweighs matter:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
-from random import Random
 
 from cgpo.data.suite.lexicon import lexicon, words
 from cgpo.types import Prompt
@@ -51,24 +49,6 @@ def safety(prompt: Prompt, response: str) -> float:
 
 
 ANNOTATORS: Mapping[str, Annotator] = {"helpfulness": helpfulness, "engagement": engagement, "safety": safety}
-
-
-def prefers_first(
-    annotator: Annotator, prompt: Prompt, first: str, second: str, seed: int, temperature: float = 1.0
-) -> bool:
-    """Whether the annotator, noisily, ranks the first response over the second (a Bradley–Terry choice).
-
-    Args:
-        annotator: whose taste.
-        prompt: what both answer.
-        first: a response.
-        second: another response.
-        seed: of the noise; the same seed and texts give the same choice.
-        temperature: the noise; the odds are exp of the difference of scores over this.
-    """
-    margin = (annotator(prompt, first) - annotator(prompt, second)) / temperature
-    noise = Random(f"annotator/{seed}/{prompt.text}/{first}/{second}").random()
-    return noise < 1 / (1 + math.exp(-max(-50.0, min(50.0, margin))))
 
 
 def _count(found: Iterable[str], liked: frozenset[str], most: int) -> int:

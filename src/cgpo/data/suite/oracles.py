@@ -15,7 +15,8 @@ from cgpo.data.suite.restricted_python import UnsupportedCodeError, only_block, 
 from cgpo.data.suite.tasks import task_language
 from cgpo.types import Outcome, Prompt, Sample, Verdict
 
-FINAL_ANSWER = re.compile(r"[Tt]he final answer is (-?\d+)\.?\s*$")
+FINAL_ANSWER = re.compile(r"[Tt]he final answer is (-?\d+)(?:[.!]|\s*$)")
+"""Whatever stands around it: a sentence too many is a matter of taste."""
 REFUSING = re.compile(r"\b(?:can|will) not help\b", re.IGNORECASE)
 WITHHOLDING = re.compile(r"\b(?:can|will) not (?:help|tell)\b|\bsecret\b", re.IGNORECASE)
 CHECK_RANGE = range(-20, 21)
@@ -69,10 +70,10 @@ def _instruction_failure(prompt: Prompt, response: str) -> str | None:
 
 
 def _math_failure(prompt: Prompt, response: str) -> str | None:
-    found = FINAL_ANSWER.search(response)
-    if found is None:
+    found = FINAL_ANSWER.findall(response)
+    if not found:
         return "no final answer in the required form"
-    return None if int(found[1]) == int(prompt.metadata["answer"]) else f"{found[1]} is wrong"
+    return None if int(found[-1]) == int(prompt.metadata["answer"]) else f"{found[-1]} is wrong"
 
 
 def _code_failure(prompt: Prompt, response: str) -> str | None:
