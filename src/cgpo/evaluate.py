@@ -11,11 +11,12 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.console import Console
 
-from cgpo.composition.build import artifact_store, build_experts, check_values, load_prompts, make
+from cgpo.composition.build import artifact_store, build_experts, close_panels, load_prompts, make
 from cgpo.composition.command import judge_choices, run_command
 from cgpo.composition.plan import plan_of
 from cgpo.composition.run_folder import write_config
 from cgpo.composition.session import quiet
+from cgpo.composition.values import check_values
 from cgpo.policy.causal import load_policy
 from cgpo.trainer.evaluation import evaluate as evaluate_task
 from cgpo.trainer.fit import choose_threads
@@ -52,7 +53,9 @@ def evaluate(config: DictConfig) -> None:
         for expert in experts
         if expert.held_out
     }
-    (folder / "evaluation.json").write_text(json.dumps({name: asdict(result) for name, result in results.items()}, indent=2))
+    close_panels(experts)
+    written = {name: asdict(result) for name, result in results.items()}
+    (folder / "evaluation.json").write_text(json.dumps(written, indent=2))
     console.print(evaluation_table(results))
     announce(f"all of it lies in {folder}")
 

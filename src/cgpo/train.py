@@ -11,14 +11,15 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.console import Console
 
-from cgpo.composition.build import artifact_store, build_experts, check_values, load_prompts, make
+from cgpo.composition.build import artifact_store, build_experts, close_panels, load_prompts, make
 from cgpo.composition.command import judge_choices, run_command
 from cgpo.composition.plan import plan_of
 from cgpo.composition.run_folder import write_config
 from cgpo.composition.session import quiet
+from cgpo.composition.values import check_values
 from cgpo.policy.causal import load_policy
 from cgpo.trainer.fit import choose_threads, fit
-from cgpo.trainer.loggers import csv_logger
+from cgpo.trainer.loggers import close, csv_logger
 from cgpo.trainer.module import CGPOModule
 from cgpo.trainer.schedule import WarmupCosine
 from cgpo.trainer.summary import show, summarise, write_summary
@@ -52,9 +53,7 @@ def train(config: DictConfig) -> None:
         policy=policy,
         experts=experts,
         update=make(plan["update"]),
-        weight_optimizer=partial(
-            torch.optim.AdamW, lr=weights["learning_rate"], weight_decay=weights["weight_decay"]
-        ),
+        weight_optimizer=partial(torch.optim.AdamW, lr=weights["learning_rate"], weight_decay=weights["weight_decay"]),
         schedule=WarmupCosine(updates, weights["warmup_steps"], weights["final_factor"]),
         seed=seed,
         clip_norm=weights["clip_norm"],
@@ -62,7 +61,11 @@ def train(config: DictConfig) -> None:
     )
     callbacks = make(plan["callbacks"])
     loggers = [csv_logger(folder), *make(plan["logger"]).values()]
-    fit(module, updates, plan["trainer"]["options"], list(callbacks.values()), loggers)
+    try:
+        fit(module, updates, plan["trainer"]["options"], list(callbacks.values()), loggers)
+    finally:
+        close(loggers)
+        close_panels(experts)
     policy.save(folder / "policy")
 
     seconds = {

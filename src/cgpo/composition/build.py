@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from cgpo.data.source import PromptSource, PromptSplits
 from cgpo.errors import UserError
 from cgpo.policy.causal import CausalPolicy
 from cgpo.protocols import Judge, RewardModel
-from cgpo.stages.artifacts import ArtifactStore, references
+from cgpo.stages.artifacts import ArtifactStore
 from cgpo.tasks.expert import Expert
 from cgpo.types import Prompt
 
@@ -25,20 +25,6 @@ Announce = Callable[[str], None]
 def make(config: Any) -> Any:
     """The object of a configuration without references; nested ones included."""
     return instantiate(config, _convert_="all")
-
-
-def check_values(plan: Config) -> None:
-    """Makes, and drops, what is cheap to make: a wrong value is found before anything dear is built.
-
-    Raises:
-        UserError: naming what is wrong.
-    """
-    for task in plan["tasks"].values():
-        make(task["optimizer"])
-        make(task["rollout"])
-    for recipe in plan["pipeline"].values():
-        if not references(recipe):
-            make(recipe)
 
 
 def load_prompts(plan: Config) -> dict[str, PromptSplits]:
@@ -57,8 +43,17 @@ def load_prompts(plan: Config) -> dict[str, PromptSplits]:
 
 
 def artifact_store(plan: Config, announce: Announce) -> ArtifactStore:
-    """The folder of what the pipeline builds."""
-    return ArtifactStore(Path(plan["cache_dir"]).expanduser(), plan["pipeline"], make, announce)
+    """The folder of what the pipeline builds.
+
+    Raises:
+        UserError: nothing can be written there.
+    """
+    folder = Path(plan["cache_dir"]).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cache_dir: {folder} cannot be made: {error.strerror}") from error
+    return ArtifactStore(folder, plan["pipeline"], make, announce)
 
 
 def build_experts(
@@ -98,6 +93,14 @@ def build_experts(
     return experts
 
 
+def close_panels(experts: Iterable[Expert]) -> None:
+    """Closes the panels that hold processes or connections."""
+    for expert in experts:
+        close = getattr(expert.panel, "close", None)
+        if close is not None:
+            close()
+
+
 def _validate(splits: PromptSplits, judges: Mapping[str, Any]) -> None:
     """Asks judges that can tell whether each row has what they need: at load time rather than in the middle."""
     for judge in judges.values():
@@ -112,5 +115,6 @@ def _fitting(
 ) -> tuple[Prompt, ...]:
     kept, left_out = fits_context(prompts, policy.encode_prompt, limit)
     if left_out:
-        announce(f"{task}: {left_out} of {len(prompts)} prompts left out: longer than the {limit} tokens the context has room for")
+        room = f"longer than the {limit} tokens the context has room for"
+        announce(f"{task}: {left_out} of {len(prompts)} prompts left out: {room}")
     return kept

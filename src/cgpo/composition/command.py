@@ -6,17 +6,21 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 import hydra
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from cgpo.composition.wording import choose
 from cgpo.errors import UserError
 
 CONFIG = "train"
@@ -65,8 +69,10 @@ def one_line(error: BaseException, arguments: list[str]) -> str:
     user_error = _cause(error, UserError)
     if user_error is not None:
         return _flat(user_error)
-    if isinstance(error, MissingConfigException) and error.options is not None:
-        return _missing_choice(error)
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        return _missing_choice(error, arguments)
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: this override cannot be read: {str(error).splitlines()[0]}"
     if isinstance(error, ConfigCompositionException) and (key := _unknown_key(str(error))):
         return _unknown(key, arguments)
     deepest = error.__cause__ if isinstance(error.__cause__, TypeError) else error
@@ -83,10 +89,10 @@ def _flat(error: BaseException) -> str:
     return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
 
 
-def _missing_choice(error: MissingConfigException) -> str:
+def _missing_choice(error: MissingConfigException, arguments: list[str]) -> str:
     group, _, choice = (error.missing_cfg_file or "").rpartition("/")
-    choices = sorted(error.options or [])
-    return f"{group}={choice}: there is no such choice; choose {', '.join(choices)}{_guess(choice, choices)}"
+    choices = error.options or _group_options(group, arguments)
+    return f"{group}={choice}: there is no such choice; {choose(choice, choices)}"
 
 
 def _unknown_key(message: str) -> str | None:
@@ -96,23 +102,42 @@ def _unknown_key(message: str) -> str | None:
 
 def _unknown(key: str, arguments: list[str]) -> str:
     parent, _, name = key.rpartition(".")
-    keys = _valid_keys(parent, [a for a in arguments if a.split("=")[0].lstrip("+~") != key and "=" in a])
-    listed = f"; choose {', '.join(keys)}{_guess(name, keys)}" if keys else ""
-    return f"{key}: there is no such key{f' under {parent}' if parent else ''}{listed}"
+    config = _composed([a for a in arguments if "=" in a and not _touches(a, key)], arguments)
+    node = OmegaConf.select(config, parent) if parent and config is not None else config
+    if parent and config is not None and node is None:
+        return _unknown(parent, arguments)
+    where = f"{key}: there is no such key{f' under {parent}' if parent else ''}"
+    if not isinstance(node, DictConfig):
+        return where
+    return f"{where}; {choose(name, map(str, node))}" if node else f"{where}; to add one, write +{key}=…"
 
 
-def _valid_keys(parent: str, overrides: list[str]) -> list[str]:
-    """The keys that stand where the unknown one was looked for; none where that cannot be composed either."""
+def _touches(override: str, key: str) -> bool:
+    return f"{override.split('=')[0].lstrip('+~')}.".startswith(f"{key}.")
+
+
+def _composed(overrides: list[str], arguments: list[str]) -> DictConfig | None:
+    """The configuration without the override that does not fit; `None` where that cannot be composed either."""
+    own = [o for o in overrides if not o.startswith(("-", "hydra"))]
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(config_folder()), version_base=None):
-            config = compose(CONFIG, overrides=[o for o in overrides if not o.startswith(("-", "hydra"))])
+            return compose(CONFIG, overrides=[*own, *_search_path(arguments)])
     except (HydraException, OmegaConfBaseException):
-        return []
-    node: Any = OmegaConf.select(config, parent) if parent else config
-    return sorted(str(k) for k in node) if isinstance(node, DictConfig) else []
+        return None
 
 
-def _guess(name: str, choices: list[str]) -> str:
-    close = get_close_matches(name, choices, n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
+def _group_options(group: str, arguments: list[str]) -> list[str]:
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_folder()), version_base=None):
+        loader = GlobalHydra.instance().config_loader()
+        return loader.get_group_options(group, config_name=CONFIG, overrides=_search_path(arguments))
+
+
+def _search_path(arguments: list[str]) -> list[str]:
+    """The user's own folder, given by `--config-dir`, as an override."""
+    for flag, value in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, _, inline = flag.partition("=")
+        if name in ("--config-dir", "-cd"):
+            return [f"hydra.searchpath=[file://{Path(inline or value).absolute()}]"]
+    return []

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from cgpo.composition.wording import choose
 from cgpo.errors import UserError
 
 Config = dict[str, Any]
 TASK_KEYS = frozenset(
-    "data reward judges gold batch_size responses_per_prompt weight kl_max optimizer rollout".split()
+    {"data", "reward", "judges", "gold", "batch_size", "responses_per_prompt", "weight", "kl_max"}
+    | {"optimizer", "rollout"}
 )
 
 
@@ -35,7 +36,7 @@ def plan_of(config: DictConfig, judge_choices: Iterable[str] = ()) -> Config:
         plan: Config = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # pyright: ignore[reportAssignmentType]
     except OmegaConfBaseException as error:
         raise UserError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
-    if not plan["tasks"]:
+    if not plan.get("tasks"):
         raise UserError("tasks: choose at least one task")
     plan["tasks"] = {name: _whole(name, task, plan) for name, task in plan["tasks"].items()}
     known = set(plan["judges"]) | set(judge_choices)
@@ -56,14 +57,11 @@ def _whole(name: str, task: Any, plan: Config) -> Config:
     _check_names(where, list(task), TASK_KEYS, what="key")
     missing = {"data", "reward", "judges"} - task.keys()
     if missing:
-        raise UserError(f"{where}: the key {sorted(missing)[0]} is missing")
+        raise UserError(f"{where}: the key {min(missing)} is missing")
     whole = {"batch_size": 8, "responses_per_prompt": 4, "weight": 1.0, "kl_max": None, "gold": None, **task}
     for key in ("data", "judges"):
         whole[key] = [whole[key]] if isinstance(whole[key], str) else list(whole[key] or [])
     whole["reward"] = [whole["reward"]]
-    for key in ("batch_size", "responses_per_prompt"):
-        if not isinstance(whole[key], int) or isinstance(whole[key], bool):
-            raise UserError(f"{where}.{key} is {whole[key]!r}: it must be a whole number")
     whole["optimizer"] = _optimizer(where, whole, plan["optimizer"])
     whole["rollout"] = {**plan["rollout"], **(task.get("rollout") or {})}
     return whole
@@ -86,6 +84,4 @@ def _check_names(where: str, names: Iterable[str], choices: Iterable[str], what:
     known = sorted(choices)
     for name in names:
         if name not in known:
-            close = get_close_matches(str(name), known, n=1)
-            guess = f" (did you mean {close[0]}?)" if close else ""
-            raise UserError(f"{where}: there is no {what} {name!r}; choose {', '.join(known) or 'nothing'}{guess}")
+            raise UserError(f"{where}: there is no {what} {name!r}; {choose(str(name), known)}")

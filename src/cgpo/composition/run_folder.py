@@ -2,26 +2,53 @@
 
 from __future__ import annotations
 
+import re
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from cgpo.errors import UserError
+
 OWN = ("config.yaml", "summary.json", "evaluation.json", "metrics.csv", "samples.jsonl", "policy")
 """The files that make a folder a run's."""
+DEFAULT = re.compile(r"runs/\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d")
 
 
 class NeverOverwrite(Callback):
-    """Stops before Hydra writes its first file if the folder holds a run."""
+    """Stops before Hydra writes its first file if the folder holds a run.
+
+    The default folder, named after the second in which the run starts, gets a number where another run has it.
+    """
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Of a single run."""
-        _refuse_if_taken(Path(config.hydra.run.dir))
+        config.hydra.run.dir = _own_folder(config.hydra.run.dir)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Of a sweep."""
-        _refuse_if_taken(Path(config.hydra.sweep.dir))
+        config.hydra.sweep.dir = _own_folder(config.hydra.sweep.dir)
+
+
+def _own_folder(name: str) -> str:
+    folder = Path(name)
+    if DEFAULT.fullmatch(name):
+        return str(_made_anew(folder))
+    _refuse_if_taken(folder)
+    return name
+
+
+def _made_anew(folder: Path) -> Path:
+    for number in count(1):
+        free = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        try:
+            free.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return free
+    raise AssertionError
 
 
 def _refuse_if_taken(folder: Path) -> None:
@@ -33,5 +60,13 @@ def _refuse_if_taken(folder: Path) -> None:
 
 
 def write_config(folder: Path, config: DictConfig) -> None:
-    """The configuration as it was used, interpolations resolved."""
-    (folder / "config.yaml").write_text(OmegaConf.to_yaml(config, resolve=True))
+    """The configuration as it was used, interpolations resolved; it claims the folder.
+
+    Raises:
+        UserError: another run claimed it since this one started.
+    """
+    try:
+        with (folder / "config.yaml").open("x") as file:
+            file.write(OmegaConf.to_yaml(config, resolve=True))
+    except FileExistsError as error:
+        raise UserError(f"{folder} holds a run already, and runs are never overwritten") from error

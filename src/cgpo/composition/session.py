@@ -6,6 +6,16 @@ import logging
 import os
 import warnings
 
+NOISE = (
+    ".*does not have many workers.*",
+    ".*Experiment logs directory.*",
+    ".*LeafSpec.*",
+    ".*GPU available.*",
+    ".*in eval mode at the start of training.*",
+    ".*anonymous setting.*",
+)
+"""Warnings of libraries that say nothing a person could act on."""
+
 
 def quiet() -> None:
     """Leaves the screen to what a person needs: progress bars of a run, tables, and lines of this project."""
@@ -17,5 +27,5 @@ def quiet() -> None:
     transformers_logging.set_verbosity_error()
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    for message in (".*does not have many workers.*", ".*Experiment logs directory.*", ".*LeafSpec.*", ".*GPU available.*"):
+    for message in NOISE:
         warnings.filterwarnings("ignore", message)

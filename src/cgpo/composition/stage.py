@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -10,6 +11,7 @@ from rich.console import Console
 from cgpo.composition.build import artifact_store
 from cgpo.composition.command import run_command
 from cgpo.composition.session import quiet
+from cgpo.composition.values import check_recipes
 from cgpo.errors import UserError
 
 
@@ -26,8 +28,9 @@ def _make(stage: str, config: DictConfig) -> None:
     quiet()
     console = Console()
     announce = partial(console.print, style="dim", highlight=False, soft_wrap=True)
-    plan = {key: OmegaConf.to_container(config[key], resolve=True) for key in ("pipeline",)}
-    store = artifact_store({**plan, "cache_dir": config.cache_dir}, announce)
+    pipeline: Any = OmegaConf.to_container(config.pipeline, resolve=True)
+    check_recipes(pipeline)
+    store = artifact_store({"pipeline": pipeline, "cache_dir": config.cache_dir}, announce)
     names = [name for name in config.pipeline if name == stage or str(name).startswith(f"{stage}_")]
     if not names:
         raise UserError(f"pipeline: there is no recipe {stage!r} to make (there are: {', '.join(config.pipeline)})")

@@ -27,7 +27,8 @@ class SweepTable(Callback):
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Shows the table."""
-        rows = [(name, json.loads(f.read_text())) for name, folder in self._runs if (f := folder / "summary.json").is_file()]
+        written = [(name, folder / "summary.json") for name, folder in self._runs]
+        rows = [(name, json.loads(file.read_text())) for name, file in written if file.is_file()]
         if not rows:
             return
         sweep = Path(config.hydra.sweep.dir)

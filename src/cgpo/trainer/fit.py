@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 from lightning import Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 from lightning.pytorch.loggers import Logger
 
+from cgpo.errors import UserError
 from cgpo.policy.causal import CausalPolicy
 from cgpo.tasks.expert import Expert
 from cgpo.trainer.module import CGPOModule
@@ -45,6 +47,18 @@ def fit(
     )
     trainer.fit(module, Steps(module.experts, updates, module.seed).loader())
     return trainer
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Asserts that `lightning.Trainer` takes these options on this machine.
+
+    Raises:
+        UserError: it does not.
+    """
+    try:
+        Trainer(**options, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    except (TypeError, ValueError, MisconfigurationException) as error:
+        raise UserError(f"trainer.options: {str(error).strip().splitlines()[0]}") from error
 
 
 def choose_threads(setting: int | str, policy: CausalPolicy, expert: Expert) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import netrc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from lightning.pytorch.loggers import CSVLogger, WandbLogger
+import wandb
+from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
 
 def csv_logger(folder: Path) -> CSVLogger:
@@ -29,6 +30,13 @@ def wandb_logger(project: str, folder: str, announce: Callable[[str], None] = pr
     if offline:
         announce(f"W&B: no key, so the run stays offline; later: wandb sync {folder}/wandb/offline-run-*")
     return WandbLogger(project=project, save_dir=folder, name=Path(folder).name, offline=offline)
+
+
+def close(loggers: Iterable[Logger]) -> None:
+    """Ends W&B's run, so that the next job of a sweep gets one of its own."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            wandb.finish()
 
 
 def _has_key() -> bool:

@@ -1,0 +1,15 @@
+"""How valid choices are named in an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def choose(given: str, choices: Iterable[str]) -> str:
+    """`choose a, b, c`, with the closest one as a guess."""
+    known = sorted(map(str, choices))
+    if not known:
+        return "there is none to choose"
+    close = get_close_matches(given, known, n=1)
+    return f"choose {', '.join(known)}{f' (did you mean {close[0]}?)' if close else ''}"

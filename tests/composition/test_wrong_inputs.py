@@ -1,0 +1,156 @@
+"""What a person gets wrong is said in one line that names the key, before anything dear is built."""
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cgpo.train as command
+from cgpo.composition.command import run_command
+
+
+class TooLate(Exception):
+    """The first dear thing would be built now."""
+
+
+def complaint(monkeypatch: pytest.MonkeyPatch, folder: Path, line: str) -> str:
+    """The one line that `python -m cgpo.train …` ends with."""
+
+    def built(*_: object) -> None:
+        raise TooLate
+
+    monkeypatch.setattr(command, "artifact_store", built)
+    monkeypatch.setattr(sys, "argv", ["train", f"hydra.run.dir={folder}/run", *shlex.split(line)])
+    monkeypatch.chdir(folder)
+    with pytest.raises(SystemExit) as caught:
+        run_command(command.train)
+    message = caught.value.code
+    assert isinstance(message, str)
+    assert message.startswith("error: ")
+    assert len(message.splitlines()) == 1
+    return message.removeprefix("error: ")
+
+
+CASES = {
+    # A group's choice.
+    "optimizer=crgp": ["optimizer=crgp: ", "codpo, crpg, crraft (did you mean crpg?)"],
+    "judges=[math,cod]": ["judges=cod: ", "factuality", "did you mean code?"],
+    "judges=al": ["judges=al: ", "did you mean all?"],
+    "tasks=papre": ["tasks=papre: ", "general_chat", "did you mean paper?"],
+    "reward=papr": ["reward=papr: ", "did you mean paper?"],
+    "trainer=cpuu": ["trainer=cpuu: ", "cpu, gpu"],
+    "data=gsm9k": ["data=gsm9k: ", "did you mean gsm8k?"],
+    "model=suit": ["model=suit: ", "did you mean suite?"],
+    "rollout=sampl": ["rollout=sampl: ", "sample"],
+    "logger=wandbb": ["logger=wandbb: ", "none, wandb"],
+    "experiment=nothing": ["experiment=nothing: there is no such choice"],
+    # A key.
+    "optimzer=crpg": ["optimzer: ", "did you mean optimizer?"],
+    "updatess=3": ["updatess: ", "did you mean updates?"],
+    "optimizer.kl_mx=1": ["optimizer.kl_mx: ", "factor_cap, kl_max (did you mean kl_max?)"],
+    "tasks.math_code.batchsize=3": ["tasks.math_code.batchsize: ", "did you mean batch_size?"],
+    "+tasks.math_code.batchsize=3": ["tasks.math_code: there is no key 'batchsize'", "did you mean batch_size?"],
+    "tasks.mathcode.batch_size=3": ["tasks.mathcode: ", "did you mean math_code?"],
+    "tasks.math_code.optimizer.factor_cap=1": ["to add one, write +tasks.math_code.optimizer.factor_cap"],
+    "+tasks.math_code.optimizer.beta=1": ["tasks.math_code.optimizer.beta: CRPG takes no", "factor_cap, kl_max"],
+    "+tasks.math_code.rollout.temprature=1": ["tasks.math_code.rollout.temprature: ", "did you mean temperature?"],
+    "+judges.code.seconds=1": ["judges.code.seconds: CodeJudge takes no", "memory_mb, timeout, workers"],
+    "+model.dtyp=float32": ["model.dtyp: ", "did you mean dtype?"],
+    "~judges.safety.template": ["judges.safety: LanguageModelJudge", "'template'"],
+    "optimizer._target_=cgpo.optimizer.CRGP": ["_target_ is 'cgpo.optimizer.CRGP': it cannot be imported"],
+    # A task.
+    "tasks=[]": ["tasks: choose at least one"],
+    "tasks.math_code=3": ["tasks.math_code is 3: ", "batch_size"],
+    "tasks.math_code.responses_per_prompt=0": ["tasks.math_code.responses_per_prompt is 0: ", "at least 1"],
+    "tasks.math_code.batch_size=2.5": ["tasks.math_code.batch_size is 2.5: ", "whole number"],
+    "tasks.math_code.weight=-1": ["tasks.math_code.weight is -1: ", "above 0"],
+    "tasks.math_code.kl_max=-1": ["tasks.math_code.kl_max is -1: ", "above 0"],
+    "tasks.math_code.kl_max=0": ["tasks.math_code.kl_max is 0: ", "above 0"],
+    "tasks.math_code.kl_max=null": ["tasks.math_code.kl_max is missing"],
+    "tasks.math_code.kl_max=inf": ["tasks.math_code.optimizer: ", "kl_max is inf"],
+    "optimizer=codpo tasks.math_code.responses_per_prompt=1": ["responses_per_prompt is 1: CODPO needs at least 2"],
+    "tasks.math_code.data=[]": ["tasks.math_code.data: the task has no prompts"],
+    "tasks.math_code.data=engagment": ["tasks.math_code.data: ", "did you mean engagement?"],
+    "tasks.math_code.judges=[mth]": ["tasks.math_code.judges: there is no choice 'mth'", "did you mean math?"],
+    "tasks.math_code.reward=helpfulnes": ["tasks.math_code.reward: ", "did you mean helpfulness?"],
+    # A value.
+    "updates=0": ["updates is 0: ", "whole number of at least 1"],
+    "updates=-3": ["updates is -3: "],
+    "updates=abc": ["updates is 'abc': "],
+    "updates=1.5": ["updates is 1.5: "],
+    "seed=abc": ["seed is 'abc': "],
+    "weights.learning_rate=0": ["weights.learning_rate is 0: ", "above 0"],
+    "weights.learning_rate=nan": ["weights.learning_rate is nan: "],
+    "weights.final_factor=2": ["weights.final_factor is 2: "],
+    "weights.clip_norm=0": ["weights.clip_norm is 0: ", "or null"],
+    "rollout.temperature=0": ["rollout.temperature is 0: "],
+    "+tasks.math_code.rollout.temperature=-1": ["tasks.math_code.rollout: ", "temperature is -1"],
+    "optimizer=codpo optimizer.beta=0": ["optimizer: CODPO.beta is 0: "],
+    "baseline=foo": ["baseline is 'foo': it must be golden or reference"],
+    "trainer.threads=x": ["trainer.threads is 'x': it must be auto, or"],
+    "trainer.options.accelerator=tpux": ["trainer.options: ", "tpux"],
+    "+trainer.options.gpus=1": ["trainer.options: ", "gpus"],
+    "callbacks.evaluation.prompts=-1": ["callbacks.evaluation.prompts is -1: "],
+    "~callbacks.evaluation": ["callbacks.evaluation is missing"],
+    "judges.code.timeout=-1": ["judges.code: ", "timeout -1"],
+    "pipeline.sft.fit.steps=0": ["pipeline.sft", "steps is 0"],
+    "pipeline.warmup.fit.steps=0": ["pipeline.warmup.fit: steps is 0"],
+    "pipeline.warmup.fit.steps=x": ["pipeline.warmup.fit: "],
+    # Something that is not there.
+    "model.path=/does/not/exist": ["model.path: /does/not/exist: there is no such model folder"],
+    "model.path=${oc.env:PWD}/empty": ["/empty: this folder holds no config.json"],
+    "model.path=artifact:wramup": ["artifact:wramup: ", "did you mean warmup?"],
+    "model.dtype=float3": ["model.dtype is 'float3': choose float32"],
+    "reward.safety.path=/does/not/exist": ["reward.safety.path: /does/not/exist: "],
+    "judge_models.safety=/does/not/exist": ["judges.safety.model: /does/not/exist: "],
+    "pipeline.sft.base=artifact:warmup": ["pipeline: ", "a recipe needs its own result"],
+    # An override that cannot be read.
+    "'judges=[math,math'": ["judges=[math,math: this override cannot be read"],
+    "updates": ["updates: this override cannot be read"],
+    "data_dir='${nothing}/x'": ["data_dir"],
+}
+
+
+@pytest.mark.parametrize("line", CASES)
+def test_one_line_names_the_key_and_the_choices(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv("PWD", str(tmp_path))
+    message = complaint(monkeypatch, tmp_path, line)
+    assert [part for part in CASES[line] if part not in message] == [], message
+    assert not (tmp_path / "run" / "config.yaml").exists(), "what failed at start-up is no run"
+
+
+def test_a_right_configuration_gets_through(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(TooLate):
+        complaint(monkeypatch, tmp_path, "")
+
+
+def test_a_cache_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(sys, "argv", ["train", f"hydra.run.dir={tmp_path}/run", f"cache_dir={tmp_path}/file/cache"])
+    with pytest.raises(SystemExit) as caught:
+        run_command(command.train)
+    assert str(caught.value.code).startswith(f"error: cache_dir: {tmp_path}/file/cache cannot be made: ")
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "parts"),
+    [
+        ("train", "optimizer=crgp", ["optimizer=crgp", "choose codpo, crpg, crraft"]),
+        ("train", "updates=0", ["updates is 0", "at least 1"]),
+        ("evaluate", "model.path=/does/not/exist", ["model.path: /does/not/exist"]),
+        ("sft", "pipeline.sft.fit.steps=0", ["pipeline.sft", "steps is 0"]),
+        ("train", "--nonsense", ["unrecognized arguments: --nonsense"]),
+    ],
+)
+def test_a_real_command_ends_with_one_line(tmp_path: Path, module: str, line: str, parts: list[str]) -> None:
+    command = [sys.executable, "-m", f"cgpo.{module}", f"cache_dir={tmp_path}/cache", line]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode in (1, 2)
+    assert "Traceback" not in done.stderr
+    *usage, last = done.stderr.splitlines()
+    assert [part for part in parts if part not in last] == []
+    assert usage == [] or usage[0].startswith("usage: ")
+    assert not (tmp_path / "cache").exists()
