@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
@@ -27,9 +28,22 @@ def load_pretrained(auto_class: Any, path: str, **kwargs: Any) -> Any:
     require_model_path(path)
     try:
         return auto_class.from_pretrained(path, **kwargs)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"{path}: {auto_class.__name__} cannot load it: {reason}") from error
+
+
+def load_whole(auto_class: Any, path: str, **kwargs: Any) -> Any:
+    """The same, refusing a checkpoint that lacks some of the model's weights, which would be random.
+
+    Raises:
+        UserError: naming the path and the weights it lacks.
+    """
+    model, info = load_pretrained(auto_class, path, output_loading_info=True, **kwargs)
+    if missing := sorted(info["missing_keys"]):
+        shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+        raise UserError(f"{path}: the checkpoint lacks weights of a {type(model).__name__}: {shown}")
+    return model
 
 
 def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
@@ -65,7 +79,7 @@ def without_dropout(model: nn.Module) -> nn.Module:
         if isinstance(module, nn.Dropout):
             module.p = 0.0
         if isinstance(getattr(module, "attention_dropout", None), float):
-            module.attention_dropout = 0.0  # pyright: ignore[reportAttributeAccessIssue]
+            module.attention_dropout = 0.0  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
     return model
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from cgpo.errors import UserError
-from cgpo.pretrained import load_pretrained, load_tokenizer, torch_dtype, without_dropout
+from cgpo.pretrained import load_tokenizer, load_whole, torch_dtype, without_dropout
 from cgpo.types import Prompt
 
 
@@ -74,7 +74,7 @@ def load_policy(path: str, dtype: str = "float32", gradient_checkpointing: bool 
     Raises:
         UserError: the folder is missing, or holds something else; the dtype does not exist.
     """
-    model = load_pretrained(AutoModelForCausalLM, path, dtype=torch_dtype(dtype))
+    model = load_whole(AutoModelForCausalLM, path, dtype=torch_dtype(dtype))
     policy = policy_of(without_dropout(model), load_tokenizer(path))  # pyright: ignore[reportArgumentType]
     if gradient_checkpointing:
         policy.model.gradient_checkpointing_enable()

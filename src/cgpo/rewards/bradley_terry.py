@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
 from cgpo.errors import UserError
-from cgpo.pretrained import load_pretrained, load_tokenizer, torch_dtype
+from cgpo.pretrained import load_tokenizer, load_whole, torch_dtype
 from cgpo.types import Sample
 
 
@@ -29,7 +29,7 @@ class BradleyTerryReward:
 
     def __init__(self, path: str, dtype: str = "float32", device: str = "cpu", batch_size: int = 64) -> None:
         self.tokenizer = load_tokenizer(path)
-        model: Any = load_pretrained(AutoModelForSequenceClassification, path, dtype=torch_dtype(dtype))
+        model: Any = load_whole(AutoModelForSequenceClassification, path, dtype=torch_dtype(dtype))
         if model.config.num_labels != 1:
             raise UserError(f"{path}: a reward model has one output, this one has {model.config.num_labels}")
         if model.config.pad_token_id is None:
