@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -68,10 +67,10 @@ class ArtifactStore:
         folder = self.folder / name / self.key(name)
         if not folder.is_dir():
             recipe = self.resolve(self._recipe(name))
-            with _lock(folder):
+            with self._locked(name, folder):
                 if not folder.is_dir():
                     self._build(name, recipe, folder)
-        elif name not in self.seconds:
+        if name not in self.seconds:
             self._announce(f"{name}: reused from {folder}")
         self.seconds.setdefault(name, 0.0)
         return folder
@@ -90,7 +89,7 @@ class ArtifactStore:
 
     def _build(self, name: str, recipe: Any, folder: Path) -> None:
         self._announce(f"{name}: not there yet, made now")
-        unfinished = folder.with_name(f"{folder.name}.unfinished-{os.getpid()}")
+        unfinished = folder.with_name(f"{folder.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
         try:
@@ -101,6 +100,18 @@ class ArtifactStore:
             unfinished.rename(folder)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
+
+    @contextmanager
+    def _locked(self, name: str, folder: Path) -> Iterator[None]:
+        """Keeps two runs from building the same artifact: the second waits, and says so."""
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with folder.with_name(f"{folder.name}.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._announce(f"{name}: another run is making it, waiting")
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
 
 def references(config: Any) -> list[str]:
@@ -118,12 +129,3 @@ def _replaced(config: Any, replace: Callable[[str], str]) -> Any:
     if isinstance(config, str) and config.startswith(PREFIX):
         return replace(config.removeprefix(PREFIX))
     return config
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Keeps two runs from building the same artifact."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f"{folder.name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
