@@ -55,8 +55,13 @@ class Sampler(Protocol):
         """The most tokens of a response."""
         ...
 
-    def sample(self, policy: Policy, prompts: Sequence[Prompt], responses_per_prompt: int, seed: int) -> Rollout:
-        """Draws `responses_per_prompt` responses to each prompt; the same seed draws the same responses."""
+    def sample(
+        self, policy: Policy, prompts: Sequence[Prompt], responses_per_prompt: int, seed: int | Sequence[int]
+    ) -> Rollout:
+        """Draws `responses_per_prompt` responses to each prompt; the same seed draws the same responses.
+
+        With a list of seeds, one for each prompt, a prompt's responses do not depend on the others.
+        """
         ...
 
 

@@ -62,6 +62,18 @@ def test_the_seed_decides() -> None:
     assert first.responses != other.responses
 
 
+@pytest.mark.parametrize("max_batch", [None, 3, 4])
+def test_with_a_seed_each_prompts_do_not_depend_on_the_others(max_batch: int | None) -> None:
+    policy, sampler = tiny_policy(), DecodingSampler(12, 1.3, max_batch=max_batch)
+    together = sampler.sample(policy, RAGGED, 3, seed=[5, 6, 7, 8])
+    backwards = sampler.sample(policy, RAGGED[::-1], 3, seed=[8, 7, 6, 5])
+    alone = [sampler.sample(policy, [p], 3, seed=[5 + i]).responses for i, p in enumerate(RAGGED)]
+    assert [together.responses[3 * i : 3 * i + 3] for i in range(4)] == alone
+    assert [backwards.responses[3 * i : 3 * i + 3] for i in range(4)] == alone[::-1]
+    assert len(set(together.responses)) > 8, "responses to one prompt draw apart"
+    assert sampler.sample(policy, RAGGED, 3, seed=[5, 6, 7, 9]).responses[:9] == together.responses[:9]
+
+
 def test_sampling_leaves_the_global_generator_alone() -> None:
     torch.manual_seed(0)
     wanted = torch.rand(1)

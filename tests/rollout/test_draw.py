@@ -9,7 +9,7 @@ PROBABILITIES = torch.tensor([0.4, 0.05, 0.25, 0.2, 0.1], dtype=torch.float64)
 
 
 def draw(temperature: float = 1.0, top_p: float = 1.0, top_k: int = 0, seed: int = 0) -> Draw:
-    return Draw(temperature, top_p, top_k, torch.Generator().manual_seed(seed))
+    return Draw(temperature, top_p, top_k, [torch.Generator().manual_seed(seed)])
 
 
 def drawn(settings: Draw, times: int = 20_000) -> torch.Tensor:

@@ -58,13 +58,15 @@ class CountingSampler:
 
     def __init__(self, max_new_tokens: int = 6, temperature: float = 1.3) -> None:
         self._sampler = DecodingSampler(max_new_tokens, temperature)
-        self.drawn: list[tuple[tuple[str, ...], int, int]] = []
+        self.drawn: list[tuple[tuple[str, ...], int, int | Sequence[int]]] = []
 
     @property
     def max_new_tokens(self) -> int:
         return self._sampler.max_new_tokens
 
-    def sample(self, policy: Policy, prompts: Sequence[Prompt], responses_per_prompt: int, seed: int) -> Rollout:
+    def sample(
+        self, policy: Policy, prompts: Sequence[Prompt], responses_per_prompt: int, seed: int | Sequence[int]
+    ) -> Rollout:
         self.drawn.append((tuple(p.key for p in prompts), responses_per_prompt, seed))
         return self._sampler.sample(policy, prompts, responses_per_prompt, seed)
 

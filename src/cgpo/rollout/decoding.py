@@ -13,6 +13,7 @@ from transformers import DynamicCache
 from cgpo.errors import UserError
 from cgpo.protocols import Policy
 from cgpo.rollout.draw import Draw, draw_tokens
+from cgpo.seeds import derived_seed
 from cgpo.types import Prompt, Rollout
 
 
@@ -57,14 +58,16 @@ class DecodingSampler:
             raise UserError(f"rollout.compact_below is {self.compact_below}: it must lie in [0, 1]")
 
     @torch.no_grad()
-    def sample(self, policy: Policy, prompts: Sequence[Prompt], responses_per_prompt: int, seed: int) -> Rollout:
+    def sample(
+        self, policy: Policy, prompts: Sequence[Prompt], responses_per_prompt: int, seed: int | Sequence[int]
+    ) -> Rollout:
         """Draws `responses_per_prompt` responses to each prompt; the same seed draws the same responses.
 
         Args:
             policy: what is sampled from; its weights are only read.
             prompts: `B` prompts, each shorter than the policy's context.
             responses_per_prompt: `K`.
-            seed: of the random numbers.
+            seed: of the random numbers; or one for each prompt, whose responses then do not depend on the others.
 
         Returns:
             `B * K` responses, prompt-major.
@@ -74,13 +77,13 @@ class DecodingSampler:
         """
         prompt_ids = tuple(tuple(policy.encode_prompt(p)) for p in prompts)
         _check_prompts(policy, prompts, prompt_ids)
-        draw = Draw(self.temperature, self.top_p, self.top_k, torch.Generator(_device(policy)).manual_seed(seed))
+        generators = _generators(seed, responses_per_prompt, _device(policy))
         training = policy.model.training
         policy.model.eval()
         try:
             chunk = max(1, (self.max_batch or len(prompts) * responses_per_prompt) // responses_per_prompt)
             parts = [
-                self._decode(policy, prompt_ids[i : i + chunk], responses_per_prompt, draw)
+                self._decode(policy, prompt_ids[i : i + chunk], responses_per_prompt, self._draw(generators, i, chunk))
                 for i in range(0, len(prompts), chunk)
             ]
         finally:
@@ -89,6 +92,11 @@ class DecodingSampler:
         ids = torch.cat([_widened(part, width) for part, _ in parts])
         logprobs = torch.cat([_widened(part, width) for _, part in parts])
         return _rollout(policy, tuple(prompts), prompt_ids, ids, logprobs, self.temperature)
+
+    def _draw(self, generators: Sequence[Sequence[torch.Generator]], first: int, count: int) -> Draw:
+        """The settings of a chunk of prompts; they share the one generator there is, or each response has its own."""
+        kept = generators if len(generators) == 1 else generators[first : first + count]
+        return Draw(self.temperature, self.top_p, self.top_k, [g for of_prompt in kept for g in of_prompt])
 
     def _decode(
         self, policy: Policy, prompt_ids: Sequence[Sequence[int]], copies: int, draw: Draw
@@ -102,7 +110,7 @@ class DecodingSampler:
         precision = torch.float64 if state.logits.dtype == torch.float64 else torch.float32
         logprobs = torch.zeros(total, limit, dtype=precision, device=state.rows.device)
         for step in range(limit):
-            token, logprob = draw_tokens(state.logits, draw)
+            token, logprob = draw_tokens(state.logits, draw, state.rows.tolist())
             token = torch.where(state.running, token, -1)
             tokens[state.rows, step] = token
             logprobs[state.rows, step] = torch.where(state.running, logprob, 0.0)
@@ -144,6 +152,16 @@ class _State:
         output = model(input_ids=token[:, None], past_key_values=self.cache, use_cache=True, **extra)
         self.logits = output.logits[:, -1]
         self.position = self.position + 1
+
+
+def _generators(seed: int | Sequence[int], copies: int, device: torch.device) -> list[list[torch.Generator]]:
+    """One generator for all prompts, or `K` for each."""
+    if isinstance(seed, int):
+        return [[torch.Generator(device).manual_seed(seed)]]
+    return [
+        [torch.Generator(device).manual_seed(derived_seed(own, "response", copy)) for copy in range(copies)]
+        for own in seed
+    ]
 
 
 def _check_prompts(policy: Policy, prompts: Sequence[Prompt], prompt_ids: Sequence[Sequence[int]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,21 +17,22 @@ class Draw:
         temperature: what the logits are divided by, above 0.
         top_p: mass of the most probable tokens that are sampled from; 1 keeps all.
         top_k: number of the most probable tokens that are sampled from; 0 keeps all.
-        generator: source of the random numbers.
+        generators: source of the random numbers: one for all rows, or one for each.
     """
 
     temperature: float
     top_p: float
     top_k: int
-    generator: torch.Generator
+    generators: Sequence[torch.Generator]
 
 
-def draw_tokens(logits: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
+def draw_tokens(logits: Tensor, draw: Draw, rows: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
     """Draws one token a row.
 
     Args:
         logits: `[N, V]`.
         draw: the settings.
+        rows: where there is a generator for each row, those of the `N` rows; `None` for all in order.
 
     Returns:
         `[N]` tokens, and `[N]` their log-probabilities at the temperature, before any top-p or top-k cut.
@@ -39,9 +41,19 @@ def draw_tokens(logits: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
     logprobs = torch.log_softmax(scaled / draw.temperature, dim=-1)
     candidates = _cut(logprobs, draw)
     # The index of the largest p_i / e_i with exponential e_i is a draw from p: one pass, no cumulative sums.
-    noise = torch.empty_like(candidates).exponential_(generator=draw.generator)
+    noise = _noise(candidates, draw.generators, rows)
     tokens = (candidates - noise.log()).argmax(dim=-1)
     return tokens, logprobs.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
+
+
+def _noise(like: Tensor, generators: Sequence[torch.Generator], rows: Sequence[int] | None) -> Tensor:
+    """Exponential noise; a row with a generator of its own gets the same whatever the other rows are."""
+    noise = torch.empty_like(like)
+    if len(generators) == 1:
+        return noise.exponential_(generator=generators[0])
+    for place, row in enumerate(range(len(noise)) if rows is None else rows):
+        noise[place].exponential_(generator=generators[row])
+    return noise
 
 
 def _cut(logprobs: Tensor, draw: Draw) -> Tensor:

@@ -49,18 +49,22 @@ class BaselineCache:
         """The baselines of some prompts; those not seen before are made now, in one batch."""
         missing = list({p.key: p for p in prompts if p.key not in self._known}.values())
         if missing:
-            samples = [Sample(prompt, self._response(prompt)) for prompt in missing]
+            samples = [Sample(p, text) for p, text in zip(missing, self._responses(missing), strict=True)]
             rewards = self._expert.reward.score(samples).tolist()
             satisfied = self._expert.panel.judge(samples).satisfied.tolist()
             for sample, reward, passes in zip(samples, rewards, satisfied, strict=True):
                 self._known[sample.prompt.key] = BaselineResponse(sample.response, reward, passes)
         return [self._known[p.key] for p in prompts]
 
-    def _response(self, prompt: Prompt) -> str:
-        if prompt.response is not None and self._option == "golden":
-            return prompt.response
-        seed = derived_seed(self._seed, "baseline", prompt.key)
-        return self._expert.sampler.sample(self._reference, [prompt], 1, seed).responses[0]
+    def _responses(self, prompts: Sequence[Prompt]) -> list[str]:
+        """Golden ones where there are; the others are drawn together, each with a seed of its own."""
+        golden = {p.key: p.response for p in prompts if p.response is not None and self._option == "golden"}
+        asked = [p for p in prompts if p.key not in golden]
+        if asked:
+            seeds = [derived_seed(self._seed, "baseline", p.key) for p in asked]
+            drawn = self._expert.sampler.sample(self._reference, asked, 1, seeds).responses
+            golden.update(zip((p.key for p in asked), drawn, strict=True))
+        return [golden[p.key] for p in prompts]
 
 
 def rewards_of(baselines: Sequence[BaselineResponse]) -> torch.Tensor:
