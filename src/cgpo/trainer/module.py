@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -122,9 +121,7 @@ class CGPOModule(LightningModule):
             scored = self.update.score(self.policy, self.reference, expert, rollout, drawn.reward, verdicts, baselines)
         self.tell("on_scored", expert, rollout, verdicts, scored)
         with self.stage("update"):
-            objective = self.update.backward(
-                self.policy, expert, rollout, scored, baselines, partial(self.manual_backward)
-            )
+            objective = self.update.backward(self.policy, expert, rollout, scored, baselines, self.manual_backward)
         self.tell("on_objective", expert, objective)
 
     def configure_optimizers(self) -> Any:
