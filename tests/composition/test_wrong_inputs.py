@@ -11,7 +11,7 @@ import cgpo.train as command
 from cgpo.composition.command import run_command
 
 
-class TooLate(Exception):
+class TooLateError(Exception):
     """The first dear thing would be built now."""
 
 
@@ -19,7 +19,7 @@ def complaint(monkeypatch: pytest.MonkeyPatch, folder: Path, line: str) -> str:
     """The one line that `python -m cgpo.train …` ends with."""
 
     def built(*_: object) -> None:
-        raise TooLate
+        raise TooLateError
 
     monkeypatch.setattr(command, "artifact_store", built)
     monkeypatch.setattr(sys, "argv", ["train", f"hydra.run.dir={folder}/run", *shlex.split(line)])
@@ -123,7 +123,7 @@ def test_one_line_names_the_key_and_the_choices(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_a_right_configuration_gets_through(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with pytest.raises(TooLate):
+    with pytest.raises(TooLateError):
         complaint(monkeypatch, tmp_path, "")
 
 

@@ -25,11 +25,15 @@ def wandb_logger(project: str, folder: str, announce: Callable[[str], None] = pr
         announce: told how the run can be synced.
     """
     mode = os.environ.get("WANDB_MODE")
-    offline = mode == "offline" if mode else not _has_key()
+    # Lightning writes dryrun there for the jobs of a sweep after an offline one.
+    offline = mode in ("offline", "dryrun") if mode else not _has_key()
     os.environ.setdefault("WANDB_SILENT", "true")
     if offline:
-        announce(f"W&B: no key, so the run stays offline; later: wandb sync {folder}/wandb/offline-run-*")
-    return WandbLogger(project=project, save_dir=folder, name=Path(folder).name, offline=offline)
+        reason = "as WANDB_MODE says" if mode else "for want of a key"
+        announce(f"W&B: the run stays offline, {reason}; later: wandb sync {folder}/wandb/offline-run-*")
+    logger = WandbLogger(project=project, save_dir=folder, name=Path(folder).name, offline=offline)
+    logger._wandb_init.pop("anonymous", None)  # an argument that W&B no longer knows, and complains of
+    return logger
 
 
 def close(loggers: Iterable[Logger]) -> None:

@@ -1,0 +1,43 @@
+"""The commands at sizes at which nothing is learnt and everything is run."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+TASKS = ("general_chat", "instruction_following", "math_code", "engagement", "harmful_intent")
+PAIRS = ("helpfulness", "engagement", "safety")
+JUDGES = ("false_refusal", "factuality", "safety")
+
+PIPELINE = [
+    "pipeline.sft.base.layers=1",
+    "pipeline.sft.demonstrations.train_size=200",
+    "pipeline.sft.demonstrations.repeats=1",
+    "pipeline.sft.fit.steps=30",
+    "pipeline.sft.fit.batch_size=32",
+    *(f"pipeline.pairs_{name}.prompts_per_source=24" for name in PAIRS),
+    *(f"pipeline.pairs_{name}.sampler.max_new_tokens=16" for name in PAIRS),
+    *(f"pipeline.reward_{name}.fit.steps=3" for name in PAIRS),
+    *(f"pipeline.judge_{name}.fit.steps=3" for name in JUDGES),
+    *(f"pipeline.judge_{name}.samples.size=64" for name in JUDGES),
+    "pipeline.warmup.fit.steps=2",
+]
+RUN = [
+    "trainer.threads=1",
+    "updates=2",
+    "rollout.max_new_tokens=16",
+    *(f"data.{task}.train_size=64" for task in TASKS),
+    *(f"data.{task}.held_out_size=16" for task in TASKS),
+]
+
+
+def cgpo(module: str, *arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs `python -m cgpo.<module>` in a folder of its own, with a cache in it, and without a key for W&B."""
+    plain = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(folder), "COLUMNS": "160"}
+    return subprocess.run(
+        [sys.executable, "-m", f"cgpo.{module}", *arguments],
+        cwd=folder,
+        env={**plain, "CGPO_CACHE_DIR": str(folder / "cache"), **environment},
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
