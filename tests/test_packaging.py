@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF_FILES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "conf").rglob("*.yaml"))
@@ -48,6 +49,39 @@ def test_an_unpacked_wheel_imports_away_from_the_repository(wheel: Path, tmp_pat
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.splitlines()[0]).resolve() == (tmp_path / "site" / "cgpo").resolve()
     assert "_target_: cgpo.data.source.PromptFile" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder into which pip has installed the wheel, and nothing else."""
+    site = tmp_path_factory.mktemp("installed") / "site"
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site), str(wheel)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    return site
+
+
+def run_installed(site: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`python -m cgpo.train` of the installed wheel, in an empty folder."""
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(site)}
+    command = [sys.executable, "-m", "cgpo.train", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
+
+
+def test_the_installed_wheel_reads_the_conf_it_brought(installed: Path, tmp_path: Path) -> None:
+    (installed / "cgpo/conf/optimizer/of_the_wheel.yaml").write_text("_target_: cgpo.optimizer.CRPG\nkl_max: 3.5\n")
+    done = run_installed(installed, tmp_path, "--cfg", "job", "optimizer=of_the_wheel", "tasks=reasoning")
+    assert done.returncode == 0, done.stderr
+    config = yaml.safe_load(done.stdout)
+    assert config["optimizer"] == {"_target_": "cgpo.optimizer.CRPG", "kl_max": 3.5}
+    assert list(config["tasks"]) == ["math_code"]
+
+
+def test_the_installed_wheel_says_what_is_wrong(installed: Path, tmp_path: Path) -> None:
+    done = run_installed(installed, tmp_path, "judges=[math,cod]")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: judges=cod: there is no such choice; choose all, code, ")
 
 
 def test_the_development_environment_is_pinned_and_names_no_machine() -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -13,6 +14,7 @@ from tests.end_to_end.tiny import JUDGES, PAIRS, PIPELINE, RUN, TASKS, cgpo
 from tests.end_to_end.wandb_file import history
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+README = Path(__file__).parents[2] / "README.md"
 ARTIFACTS = {"sft", "warmup", *(f"{kind}_{name}" for kind in ("pairs", "reward") for name in PAIRS)} | {
     f"judge_{name}" for name in JUDGES
 }
@@ -221,3 +223,37 @@ def test_a_stage_is_a_command(run: Path, folder: Path, module: str, made: list[s
     for place in places.values():
         assert Path(place).is_relative_to(folder / "cache")
         assert (Path(place) / "model.safetensors").is_file()
+
+
+def readme_blocks(language: str) -> list[str]:
+    section = README.read_text().split("## Add a judge")[1].split("\n## ")[0]
+    return re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
+
+
+def test_a_judge_of_ones_own_as_the_readme_shows(run: Path, folder: Path) -> None:
+    (python,) = readme_blocks("python")
+    (config,) = readme_blocks("yaml")
+    (folder / "my_conf/judges").mkdir(parents=True)
+    (folder / "my_conf/judges/politeness.yaml").write_text(config)
+    (folder / "mine").mkdir()
+    (folder / "mine/my_judges.py").write_text(python)
+    own = ["--config-dir", "my_conf", "tasks=[math_code,engagement]", "tasks.engagement.judges=[politeness]"]
+    sizes = [o for o in RUN if not o.startswith("data.") or "math_code" in o or "engagement" in o]
+    path = {"PYTHONPATH": str(folder / "mine")}
+    done = cgpo(
+        "train", *own, "judges=[math,politeness]", *PIPELINE, *sizes, "hydra.run.dir=polite", folder=folder, **path
+    )
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((folder / "polite/summary.json").read_text())
+    assert set(summary["tasks"]["engagement"]["after"]["violation_rate"]) == {"politeness"}
+    assert set(summary["tasks"]["math_code"]["after"]["violation_rate"]) == {"math"}
+    reasons = {
+        row["verdicts"]["politeness"]["reason"] for row in samples(folder / "polite") if row["task"] == "engagement"
+    }
+    assert reasons <= {"says please", "does not say please"}
+
+    wrong = cgpo("train", *own, "judges=[math,politness]", "hydra.run.dir=wrong", folder=folder, **path)
+    assert wrong.returncode == 1
+    (line,) = wrong.stderr.splitlines()
+    assert line.startswith("error: judges=politness: there is no such choice; choose all, ")
+    assert "did you mean politeness?" in line

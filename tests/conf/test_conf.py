@@ -1,0 +1,235 @@
+"""Every file under `conf/` composes, and what it configures can be made."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf, open_dict
+from transformers import AutoModelForSequenceClassification
+
+from cgpo.composition.build import build_experts, close_panels, load_prompts, make
+from cgpo.composition.plan import Config, plan_of
+from cgpo.composition.values import RULES, check_recipes, check_values
+from cgpo.errors import UserError
+from cgpo.policy.causal import load_policy
+from cgpo.stages.artifacts import _replaced
+from cgpo.stages.suite import SuitePolicy
+from cgpo.trainer.fit import check_options
+from cgpo.trainer.loggers import wandb_logger
+
+CONF = Path(__file__).parents[2] / "conf"
+FILES = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.rglob("*.yaml"))
+GROUPS = ("data", "experiment", "judges", "logger", "model", "optimizer", "pipeline", "reward", "rollout", "tasks")
+TASKS = ["general_chat", "instruction_following", "math_code", "engagement", "harmful_intent"]
+RULE_JUDGES = {"math", "code", "instruction_following"}
+LLM_JUDGES = {"false_refusal", "factuality", "safety"}
+SMALL = [f"data.{task}.{size}={number}" for task in TASKS for size, number in (("train_size", 4), ("held_out_size", 2))]
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """For the name of an artifact a model that could be it, and has learnt nothing."""
+    folder = tmp_path_factory.mktemp("tiny")
+    policy = SuitePolicy(layers=1).load()
+    policy.save(folder / "policy")
+    reward = AutoModelForSequenceClassification.from_pretrained(folder / "policy", num_labels=1)
+    torch.nn.Module.to(reward, "cpu").save_pretrained(folder / "reward")
+    policy.tokenizer.save_pretrained(folder / "reward")
+    return lambda name: str(folder / ("reward" if name.startswith("reward") else "policy"))
+
+
+def composed(*overrides: str) -> Any:
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base=None):
+        config = compose("train", [*overrides], return_hydra_config=True)
+    config.hydra.runtime.output_dir = "."
+    HydraConfig.instance().set_config(config)
+    with open_dict(config):
+        del config["hydra"]
+    return config
+
+
+def plan(*overrides: str) -> Config:
+    return plan_of(composed(*overrides), of_group("judges"))
+
+
+def of_group(group: str) -> list[str]:
+    return [file.split("/")[1] for file in FILES if file.startswith(f"{group}/")]
+
+
+def test_every_file_belongs_to_a_group_that_is_tested() -> None:
+    assert {file.split("/")[0] for file in FILES} == {*GROUPS, "train", "trainer", "weights"}
+
+
+def stories(name: str) -> list[str]:
+    """What goes with a choice that is about stories."""
+    return ["data=stories", "reward=stories"] if name.startswith("stories") else []
+
+
+@pytest.mark.parametrize("name", of_group("optimizer"))
+def test_optimizers(name: str) -> None:
+    found = plan(f"optimizer={name}")
+    check_values(found)
+    made = [make(task["optimizer"]) for task in found["tasks"].values()]
+    assert {type(optimizer).__name__.lower() for optimizer in made} == {name}
+
+
+def test_each_optimizer_has_weights_of_its_own() -> None:
+    assert of_group("weights") == of_group("optimizer")
+    rates = {name: plan(f"optimizer={name}")["weights"]["learning_rate"] for name in of_group("weights")}
+    for name, rate in rates.items():
+        assert RULES["weights.learning_rate"][0](rate)
+        assert plan(f"weights={name}")["weights"]["learning_rate"] == rate
+
+
+@pytest.mark.parametrize("name", of_group("tasks"))
+def test_tasks(name: str) -> None:
+    found = plan(f"tasks={name}", "judges=rules", *stories(name))
+    assert found["tasks"]
+    for task in found["tasks"].values():
+        make(task["optimizer"])
+        make(task["rollout"])
+        make(task["gold"])
+
+
+@pytest.mark.parametrize("name", of_group("data"))
+def test_data(name: str) -> None:
+    for key, config in composed(f"data={name}").data.items():
+        source = make(config)
+        path = config.get("path")
+        if path is None or Path(path).exists():
+            splits = source.load()
+            assert splits.train, key
+
+
+@pytest.mark.parametrize("name", of_group("judges"))
+def test_judges(tiny: Callable[[str], str], name: str) -> None:
+    configs = OmegaConf.to_container(composed(f"judges={name}").judges, resolve=True)
+    made = make(_replaced(configs, tiny))
+    for judge in made.values():
+        assert callable(judge.judge)
+        if hasattr(judge, "close"):
+            judge.close()
+    assert bool(made) is (name != "none")
+
+
+@pytest.mark.parametrize("name", of_group("reward"))
+def test_rewards(tiny: Callable[[str], str], name: str) -> None:
+    configs = OmegaConf.to_container(composed(f"reward={name}").reward, resolve=True)
+    assert all(callable(reward.score) for reward in make(_replaced(configs, tiny)).values())
+
+
+@pytest.mark.parametrize("name", of_group("model"))
+def test_models(tiny: Callable[[str], str], name: str) -> None:
+    config = dict(composed(f"model={name}").model)
+    path = tiny(config["path"].removeprefix("artifact:")) if config["path"].startswith("artifact:") else config["path"]
+    if not Path(path).is_dir():
+        pytest.skip(f"needs {path}")
+    assert load_policy(**{**config, "path": path}).context_length > 0
+
+
+@pytest.mark.parametrize("name", of_group("rollout"))
+def test_rollouts(name: str) -> None:
+    assert make(composed(f"rollout={name}").rollout).max_new_tokens > 0
+
+
+@pytest.mark.parametrize("name", of_group("pipeline"))
+def test_pipelines(name: str) -> None:
+    found: Any = OmegaConf.to_container(composed(f"pipeline={name}").pipeline, resolve=True)
+    check_recipes(found)
+
+
+@pytest.mark.parametrize("name", of_group("trainer"))
+def test_trainers(name: str) -> None:
+    config = composed(f"trainer={name}").trainer
+    if name == "gpu" and not torch.cuda.is_available():
+        with pytest.raises(UserError, match=r"trainer.options: .*gpu"):
+            check_options(dict(config.options))
+    else:
+        check_options(dict(config.options))
+
+
+@pytest.mark.parametrize("name", of_group("logger"))
+def test_loggers(name: str) -> None:
+    config = composed(f"logger={name}").logger
+    assert set(config) <= {"wandb"}
+    for entry in config.values():
+        assert entry._target_ == f"{wandb_logger.__module__}.{wandb_logger.__name__}"
+
+
+@pytest.mark.parametrize("name", of_group("experiment"))
+def test_experiments(shared: Path, name: str) -> None:
+    found = plan(f"experiment={name}", f"data_dir={shared}/data", f"model.path={shared}/models/stories260K")
+    check_values(found)
+
+
+@pytest.mark.parametrize(
+    ("override", "chosen"),
+    [
+        ("judges=all", RULE_JUDGES | LLM_JUDGES),
+        ("judges=rules", RULE_JUDGES),
+        ("judges=llm", LLM_JUDGES),
+        ("judges=none", set()),
+        ("judges=[math,code]", {"math", "code"}),
+    ],
+)
+@pytest.mark.parametrize(
+    ("tasks", "names"),
+    [
+        ("paper", TASKS),
+        ("reasoning", ["math_code"]),
+        ("[math_code,engagement]", ["math_code", "engagement"]),
+    ],
+)
+def test_a_whole_run_is_put_together(
+    tiny: Callable[[str], str], override: str, chosen: set[str], tasks: str, names: list[str]
+) -> None:
+    found = plan(override, f"tasks={tasks}", "rollout.max_new_tokens=8", *SMALL)
+    check_values(found)
+    named = {name: list(task["judges"]) for name, task in found["tasks"].items()}
+    whole = {**found, **{key: _replaced(found[key], tiny) for key in ("model", "reward", "judges")}}
+    said: list[str] = []
+    experts = build_experts(whole, load_prompts(whole), load_policy(**whole["model"]), said.append)
+    try:
+        assert [expert.name for expert in experts] == names
+        for expert in experts:
+            assert list(expert.panel.names) == named[expert.name]  # pyright: ignore[reportAttributeAccessIssue]
+            assert set(named[expert.name]) <= chosen
+            assert (len(expert.prompts), len(expert.held_out)) == (4, 2)
+        assert said == []
+    finally:
+        close_panels(experts)
+
+
+def test_overrides_of_one_task_reach_it_alone() -> None:
+    found = plan(
+        "+tasks.math_code.optimizer.factor_cap=2",
+        "tasks.math_code.kl_max=30",
+        "tasks.engagement.judges=[safety]",
+        "+tasks.engagement.rollout.temperature=0.5",
+    )
+    optimizers = {name: make(task["optimizer"]) for name, task in found["tasks"].items()}
+    assert {name for name, o in optimizers.items() if o.factor_cap == 2} == {"math_code"}
+    assert {name for name, o in optimizers.items() if o.kl_max == 30} == {"math_code"}
+    assert found["tasks"]["engagement"]["judges"] == ["safety"]
+    assert {name for name, task in found["tasks"].items() if task["rollout"]["temperature"] == 0.5} == {"engagement"}
+
+
+def test_a_task_can_have_an_optimizer_of_another_kind() -> None:
+    found = plan("+tasks.math_code.optimizer._target_=cgpo.optimizer.CRRAFT", "+tasks.math_code.optimizer.kl_max=5")
+    assert type(make(found["tasks"]["math_code"]["optimizer"])).__name__ == "CRRAFT"
+    assert type(make(found["tasks"]["engagement"]["optimizer"])).__name__ == "CRPG"
+
+
+def test_what_no_task_names_is_not_built() -> None:
+    found = plan("tasks=reasoning", "judges=all")
+    assert (set(found["judges"]), set(found["reward"]), set(found["data"])) == (
+        {"math", "code"},
+        {"helpfulness"},
+        {"math_code"},
+    )
