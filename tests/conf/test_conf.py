@@ -66,9 +66,11 @@ def test_every_file_belongs_to_a_group_that_is_tested() -> None:
     assert {file.split("/")[0] for file in FILES} == {*GROUPS, "train", "trainer", "weights"}
 
 
-def stories(name: str) -> list[str]:
-    """What goes with a choice that is about stories."""
-    return ["data=stories", "reward=stories"] if name.startswith("stories") else []
+def companions(tasks: str) -> list[str]:
+    """The data and rewards of tasks that are not of the suite."""
+    if tasks.startswith("real"):
+        return ["data=[gsm8k,mbpp,ifeval,xstest]", "reward=constant"]
+    return ["data=stories", "reward=stories"] if tasks.startswith("stories") else []
 
 
 @pytest.mark.parametrize("name", of_group("optimizer"))
@@ -89,7 +91,7 @@ def test_each_optimizer_has_weights_of_its_own() -> None:
 
 @pytest.mark.parametrize("name", of_group("tasks"))
 def test_tasks(name: str) -> None:
-    found = plan(f"tasks={name}", "judges=rules", *stories(name))
+    found = plan(f"tasks={name}", "judges=rules", *companions(name))
     assert found["tasks"]
     for task in found["tasks"].values():
         make(task["optimizer"])
@@ -139,8 +141,9 @@ def test_rollouts(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", of_group("pipeline"))
-def test_pipelines(name: str) -> None:
-    found: Any = OmegaConf.to_container(composed(f"pipeline={name}").pipeline, resolve=True)
+def test_pipelines(name: str, tmp_path: Path) -> None:
+    referee = [f"referee={tmp_path}"] if name == "stories" else []
+    found: Any = OmegaConf.to_container(composed(f"pipeline={name}", *referee).pipeline, resolve=True)
     check_recipes(found)
 
 

@@ -1,0 +1,87 @@
+"""A larger language model as referee: how likely it finds what a smaller one wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from cgpo.errors import UserError
+from cgpo.policy.causal import CausalPolicy, load_policy
+from cgpo.policy.logprobs import batched_logprobs
+from cgpo.types import Sample
+
+
+class RefereeLoss:
+    """The mean negative log-likelihood of a response's tokens, given its prompt, in nats: lower is more fluent.
+
+    A measure of held-out responses. Whether a response ended by itself is not looked at: the token that ends it takes
+    no part. An empty response is scored by that token alone.
+
+    Args:
+        path: folder or hub id of the referee, a causal language model.
+        dtype: of its weights.
+        max_tokens: budget of one forward pass.
+
+    Raises:
+        UserError: the folder is missing.
+    """
+
+    def __init__(self, path: str, dtype: str = "float32", max_tokens: int = 8192) -> None:
+        if path.startswith((".", "/", "~")) and not Path(path).is_dir():
+            raise UserError(f"referee: there is no model folder {path}; name one with referee=FOLDER")
+        self._path, self._dtype, self._max_tokens = path, dtype, max_tokens
+
+    def score(self, samples: Sequence[Sample]) -> Tensor:
+        """`[N]` float32, in the order of the samples."""
+        if not samples:
+            return torch.zeros(0)
+        referee = self._referee
+        prompts = [referee.encode_prompt(sample.prompt) for sample in samples]
+        rows = [
+            _response(referee, sample.response, len(prompt)) for sample, prompt in zip(samples, prompts, strict=True)
+        ]
+        width = max(map(len, rows))
+        ids = torch.tensor([[*row, *[referee.pad_id] * (width - len(row))] for row in rows])
+        lengths = torch.tensor([len(row) for row in rows])
+        mask = torch.arange(width) < lengths[:, None]
+        logprobs = batched_logprobs(referee.model, prompts, ids, mask, 1.0, referee.pad_id, self._max_tokens)
+        return (-logprobs.sum(-1) / lengths).float()
+
+    @cached_property
+    def _referee(self) -> CausalPolicy:
+        policy = load_policy(self._path, self._dtype)
+        policy.model.eval().requires_grad_(False)
+        return policy
+
+
+class RefereeAnnotator:
+    """Ranks responses by the referee's mean token log-likelihood; an annotator of `SampledPreferences`.
+
+    Args:
+        path: folder or hub id of the referee.
+        dtype: of its weights.
+
+    Raises:
+        UserError: the folder is missing.
+    """
+
+    def __init__(self, path: str, dtype: str = "float32") -> None:
+        self._loss = RefereeLoss(path, dtype)
+
+    def score(self, samples: Sequence[Sample], seed: int) -> list[float]:
+        """Mean token log-likelihoods; the referee has no noise, so the seed changes nothing."""
+        return (-self._loss.score(samples)).tolist()
+
+
+def _response(referee: CausalPolicy, text: str, prompt_length: int) -> list[int]:
+    *tokens, end = referee.encode_response(text)
+    room = referee.context_length - prompt_length
+    if room < 1:
+        raise UserError(
+            f"referee: a prompt of {prompt_length} tokens leaves no room in its context of {referee.context_length}"
+        )
+    return (tokens or [end])[:room]
