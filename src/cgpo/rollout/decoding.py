@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from cgpo.errors import UserError
 from cgpo.protocols import Policy
+from cgpo.rollout.cache import roomy_cache
 from cgpo.rollout.draw import Draw, draw_tokens
 from cgpo.seeds import derived_seed
 from cgpo.types import Prompt, Rollout
@@ -110,7 +110,7 @@ class DecodingSampler:
         precision = torch.float64 if state.logits.dtype == torch.float64 else torch.float32
         logprobs = torch.zeros(total, limit, dtype=precision, device=state.rows.device)
         for step in range(limit):
-            token, logprob = draw_tokens(state.logits, draw, state.rows.tolist())
+            token, logprob = draw_tokens(state.logits, draw, state.rows.tolist() if len(draw.generators) > 1 else None)
             token = torch.where(state.running, token, -1)
             tokens[state.rows, step] = token
             logprobs[state.rows, step] = torch.where(state.running, logprob, 0.0)
@@ -181,7 +181,7 @@ def _prefill(policy: Policy, prompt_ids: Sequence[Sequence[int]], copies: int) -
     lengths = torch.tensor([len(ids) for ids in prompt_ids], device=device)
     width = int(lengths.max())
     tokens = torch.tensor([[policy.pad_id] * (width - len(ids)) + list(ids) for ids in prompt_ids], device=device)
-    cache = DynamicCache(config=policy.model.config)  # pyright: ignore[reportArgumentType]
+    cache = roomy_cache(policy.model.config)
     extra: dict[str, Any] = {}
     if int(lengths.min()) != width:
         mask = (torch.arange(width, device=device) >= width - lengths[:, None]).long()

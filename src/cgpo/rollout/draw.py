@@ -40,20 +40,23 @@ def draw_tokens(logits: Tensor, draw: Draw, rows: Sequence[int] | None = None) -
     scaled = logits if logits.dtype == torch.float64 else logits.float()
     logprobs = torch.log_softmax(scaled / draw.temperature, dim=-1)
     candidates = _cut(logprobs, draw)
-    # The index of the largest p_i / e_i with exponential e_i is a draw from p: one pass, no cumulative sums.
-    noise = _noise(candidates, draw.generators, rows)
-    tokens = (candidates - noise.log()).argmax(dim=-1)
+    # One uniform number a row, found among the cumulated probabilities: noise for every token of the vocabulary, as
+    # `torch.multinomial` draws it, costs more than a tiny model's forward pass. In float64 no token is too rare; what
+    # was cut adds nothing to the sum, so that nothing falls on it.
+    cumulated = candidates.double().exp().cumsum(dim=-1)
+    uniform = _uniform(cumulated[:, -1:], draw.generators, rows)
+    tokens = torch.searchsorted(cumulated, uniform * cumulated[:, -1:], right=True).squeeze(-1)
     return tokens, logprobs.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
 
 
-def _noise(like: Tensor, generators: Sequence[torch.Generator], rows: Sequence[int] | None) -> Tensor:
-    """Exponential noise; a row with a generator of its own gets the same whatever the other rows are."""
-    noise = torch.empty_like(like)
+def _uniform(like: Tensor, generators: Sequence[torch.Generator], rows: Sequence[int] | None) -> Tensor:
+    """Uniform numbers in [0, 1); a row with a generator of its own gets the same whatever the other rows are."""
+    uniform = torch.empty_like(like)
     if len(generators) == 1:
-        return noise.exponential_(generator=generators[0])
-    for place, row in enumerate(range(len(noise)) if rows is None else rows):
-        noise[place].exponential_(generator=generators[row])
-    return noise
+        return uniform.uniform_(generator=generators[0])
+    for place, row in enumerate(range(len(uniform)) if rows is None else rows):
+        uniform[place].uniform_(generator=generators[row])
+    return uniform
 
 
 def _cut(logprobs: Tensor, draw: Draw) -> Tensor:
