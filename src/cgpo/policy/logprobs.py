@@ -11,6 +11,9 @@ from torch.nn.functional import cross_entropy
 
 Model = nn.Module
 
+PASS_TOKENS = 128
+"""Tokens of padding that cost about as much as one more pass of the model."""
+
 
 def response_logprobs(
     model: Model,
@@ -48,7 +51,8 @@ def response_logprobs(
     counts = (position >= starts[:, None]) & (position < (starts + lengths)[:, None])
     targets = tokens[:, first:].masked_fill(~counts, -100)
     logits = output.logits.to(_precision(model))
-    flat = -cross_entropy(logits.flatten(0, 1) / temperature, targets.flatten(), reduction="none")
+    scaled = logits if temperature == 1.0 else logits / temperature
+    flat = -cross_entropy(scaled.flatten(0, 1), targets.flatten(), reduction="none")
     offsets = (starts - first)[:, None] + torch.arange(response_ids.shape[1], device=tokens.device)
     return flat.view_as(targets).gather(1, offsets.clamp(max=kept - 1)).masked_fill(~response_mask, 0.0)
 
@@ -91,6 +95,29 @@ def micro_batches(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
     return batches
 
 
+def snug_batches(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
+    """The batches of `micro_batches`, cut further where that saves more padding than one more pass costs.
+
+    Args:
+        lengths: tokens of each sequence.
+        max_tokens: budget, as in `micro_batches`.
+
+    Returns:
+        Indices into `lengths`, each exactly once, longest first.
+    """
+    return [part for batch in micro_batches(lengths, max_tokens) for part in _cut(batch, lengths)]
+
+
+def _cut(batch: list[int], lengths: Sequence[int]) -> list[list[int]]:
+    """Cuts a batch, longest first, in two at the best place, and its parts again."""
+    widest = lengths[batch[0]]
+    saved = [(len(batch) - place) * (widest - lengths[index]) for place, index in enumerate(batch)]
+    best = max(range(len(batch)), key=saved.__getitem__)
+    if saved[best] <= PASS_TOKENS:
+        return [batch]
+    return [*_cut(batch[:best], lengths), *_cut(batch[best:], lengths)]
+
+
 def batched_logprobs(
     model: Model,
     prompt_ids: Sequence[Sequence[int]],
@@ -104,7 +131,7 @@ def batched_logprobs(
     result = response_mask.new_zeros(response_mask.shape, dtype=_precision(model))
     lengths = [len(p) + n for p, n in zip(prompt_ids, response_mask.sum(-1).tolist(), strict=True)]
     with torch.no_grad():
-        for rows in micro_batches(lengths, max_tokens):
+        for rows in snug_batches(lengths, max_tokens):
             result[rows] = response_logprobs(
                 model, [prompt_ids[i] for i in rows], response_ids[rows], response_mask[rows], temperature, pad_id
             )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from cgpo.policy.logprobs import batched_logprobs, micro_batches, response_logprobs
+from cgpo.policy.logprobs import batched_logprobs, response_logprobs, snug_batches
 from cgpo.protocols import Policy
 from cgpo.tasks.baseline import BaselineResponse, rewards_of, satisfied_of
 from cgpo.tasks.expert import Expert
@@ -124,7 +124,7 @@ class ConstrainedUpdate:
         weights = weights.reshape(responses.ids.shape)
         rows = (weights != 0).any(-1).nonzero().squeeze(-1).tolist()
         lengths = [len(responses.prompt_ids[i]) + int(responses.mask[i].sum()) for i in rows]
-        for part in micro_batches(lengths, self.max_tokens):
+        for part in snug_batches(lengths, self.max_tokens):
             chosen = [rows[i] for i in part]
             logprobs = response_logprobs(
                 policy.model,
