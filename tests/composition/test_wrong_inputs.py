@@ -91,6 +91,7 @@ CASES = {
     "baseline=foo": ["baseline is 'foo': it must be golden or reference"],
     "trainer.threads=x": ["trainer.threads is 'x': it must be auto, or"],
     "trainer.options.accelerator=tpux": ["trainer.options: ", "tpux"],
+    "trainer.options.devices=2": ["trainer.options: 2 processes, but this version trains on one device"],
     "+trainer.options.gpus=1": ["trainer.options: ", "gpus"],
     "callbacks.evaluation.prompts=-1": ["callbacks.evaluation.prompts is -1: "],
     "~callbacks.evaluation": ["callbacks.evaluation is missing"],

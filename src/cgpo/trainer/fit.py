@@ -50,15 +50,18 @@ def fit(
 
 
 def check_options(options: Mapping[str, Any]) -> None:
-    """Asserts that `lightning.Trainer` takes these options on this machine.
+    """Asserts that `lightning.Trainer` takes these options on this machine, and that they name one device.
 
     Raises:
-        UserError: it does not.
+        UserError: they do not.
     """
     try:
-        Trainer(**options, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+        trainer = Trainer(**options, logger=False, enable_checkpointing=False, enable_progress_bar=False)
     except (TypeError, ValueError, MisconfigurationException) as error:
         raise UserError(f"trainer.options: {str(error).strip().splitlines()[0]}") from error
+    if trainer.world_size != 1:
+        # A task's means are over its whole batch (eq. 12); on several devices each would take its own.
+        raise UserError(f"trainer.options: {trainer.world_size} processes, but this version trains on one device")
 
 
 def choose_threads(setting: int | str, policy: CausalPolicy, expert: Expert) -> int:
