@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.policy.tiny import prompt, save_tiny, tiny_policy, words
+from tests.policy.tiny import EOS, STOP, prompt, save_tiny, tiny_policy, words
 from transformers import AutoModelForCausalLM
 
 from cgpo.errors import UserError
@@ -24,16 +24,21 @@ SAMPLES = [
 
 
 def naive(folder: Path, sample: Sample) -> float:
-    """Token by token; an empty response is its end token."""
+    """Token by token; an empty response ends at once."""
     policy = tiny_policy()
     model = AutoModelForCausalLM.from_pretrained(folder)
     seen = policy.encode_prompt(sample.prompt)
-    *tokens, end = policy.encode_response(sample.response)
-    losses = []
-    for token in tokens or [end]:
+    *tokens, _ = policy.encode_response(sample.response)
+
+    def probabilities() -> torch.Tensor:
         with torch.no_grad():
-            logits = model(input_ids=torch.tensor([seen])).logits[0, -1]
-        losses.append(-torch.log_softmax(logits, -1)[token].item())
+            return model(input_ids=torch.tensor([seen])).logits[0, -1].softmax(-1)
+
+    if not tokens:
+        return -probabilities()[[EOS, STOP]].sum().log().item()
+    losses = []
+    for token in tokens:
+        losses.append(-probabilities()[token].log().item())
         seen = [*seen, token]
     return sum(losses) / len(losses)
 

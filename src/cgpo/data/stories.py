@@ -98,17 +98,15 @@ def _opening(random: Random) -> str:
 
 
 def _nearly_finished(random: Random) -> str:
-    """A story that lacks its last sentence or two."""
+    """A story that lacks only the rest of its last sentence."""
     who, name, pronoun = _hero(random)
     helper = random.choice(_ANIMALS)
     look, thing, place = random.choice(_LOOKS), random.choice(_THINGS), random.choice(_PLACES)
-    closing = random.choice(
-        (f"{name} was so glad and hugged the {helper}.", f"{name} smiled and said thank you to the {helper}.")
-    )
+    closing = random.choice(("was so glad and hugged", "smiled and said thank you to"))
     return (
         f"Once upon a time there was a little {who} named {name}. {pronoun} lost a {look} {thing} in the {place}"
-        f" and was very sad. A kind {helper} helped to look for it. They found the {thing} under a tree. {closing}"
-        " From that day on,"
+        f" and was very sad. A kind {helper} helped to look for it. They found the {thing} under a tree."
+        f" {name} {closing} the {helper}. From that day on, they played together"
     )
 
 

@@ -19,7 +19,7 @@ class RefereeLoss:
     """The mean negative log-likelihood of a response's tokens, given its prompt, in nats: lower is more fluent.
 
     A measure of held-out responses. Whether a response ended by itself is not looked at: the token that ends it takes
-    no part. An empty response is scored by that token alone.
+    no part. An empty response has the loss of ending at once, by whichever token ends a response.
 
     Args:
         path: folder or hub id of the referee, a causal language model.
@@ -40,16 +40,27 @@ class RefereeLoss:
         if not samples:
             return torch.zeros(0)
         referee = self._referee
-        prompts = [referee.encode_prompt(sample.prompt) for sample in samples]
         rows = [
-            _response(referee, sample.response, len(prompt)) for sample, prompt in zip(samples, prompts, strict=True)
+            (index, prompt, ids)
+            for index, sample in enumerate(samples)
+            for prompt in (referee.encode_prompt(sample.prompt),)
+            for ids in _responses(referee, sample.response, len(prompt))
         ]
+        means = self._mean_logprobs([prompt for _, prompt, _ in rows], [ids for _, _, ids in rows])
+        total = torch.full((len(samples),), -torch.inf)
+        for (index, _, _), mean in zip(rows, means, strict=True):
+            total[index] = torch.logaddexp(total[index], mean)
+        return -total
+
+    def _mean_logprobs(self, prompts: Sequence[Sequence[int]], rows: Sequence[Sequence[int]]) -> Tensor:
+        """Means over each row's tokens; `[N]` float32."""
+        referee = self._referee
         width = max(map(len, rows))
         ids = torch.tensor([[*row, *[referee.pad_id] * (width - len(row))] for row in rows])
         lengths = torch.tensor([len(row) for row in rows])
         mask = torch.arange(width) < lengths[:, None]
         logprobs = batched_logprobs(referee.model, prompts, ids, mask, 1.0, referee.pad_id, self._max_tokens)
-        return (-logprobs.sum(-1) / lengths).float()
+        return (logprobs.sum(-1) / lengths).float()
 
     @cached_property
     def _referee(self) -> CausalPolicy:
@@ -77,11 +88,12 @@ class RefereeAnnotator:
         return (-self._loss.score(samples)).tolist()
 
 
-def _response(referee: CausalPolicy, text: str, prompt_length: int) -> list[int]:
-    *tokens, end = referee.encode_response(text)
+def _responses(referee: CausalPolicy, text: str, prompt_length: int) -> list[list[int]]:
+    """The response's tokens, as far as the context reaches; for an empty one each way to end."""
     room = referee.context_length - prompt_length
     if room < 1:
         raise UserError(
             f"referee: a prompt of {prompt_length} tokens leaves no room in its context of {referee.context_length}"
         )
-    return (tokens or [end])[:room]
+    *tokens, _ = referee.encode_response(text)
+    return [tokens[:room]] if tokens else [[end] for end in sorted(referee.eos_ids)]
