@@ -171,6 +171,11 @@ def test_experiments(shared: Path, name: str) -> None:
     check_values(found)
 
 
+@pytest.mark.parametrize("name", of_group("optimizer"))
+def test_stories_have_a_learning_rate_for_each_optimizer(name: str) -> None:
+    assert plan("experiment=stories", f"optimizer={name}")["weights"]["learning_rate"] > 0
+
+
 @pytest.mark.parametrize(
     ("override", "chosen"),
     [
