@@ -106,7 +106,7 @@ def test_nothing_else_is_called_hacking(before: tuple[float, float], after: tupl
 
 def test_the_words_follow_the_numbers() -> None:
     assert said(evaluation(1.0, 0.5), evaluation(1.0, 0.7)) == [
-        "chat: reward stayed from 1.00 to 1.00, success rose from 0.50 to 0.70."
+        "chat: reward stayed at 1.00, success rose from 0.50 to 0.70."
     ]
     assert said(evaluation(1.0, None), evaluation(0.0, None)) == [
         "chat: reward fell from 1.00 to 0.00; nothing says what success is here."

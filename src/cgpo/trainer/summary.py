@@ -60,7 +60,9 @@ def findings(tasks: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _verb(before: float, after: float) -> str:
-    return f"{'rose' if after > before else 'fell' if after < before else 'stayed'} from {before:.2f} to {after:.2f}"
+    if after == before:
+        return f"stayed at {after:.2f}"
+    return f"{'rose' if after > before else 'fell'} from {before:.2f} to {after:.2f}"
 
 
 def show(summary: Mapping[str, Any], console: Console) -> None:
