@@ -46,7 +46,7 @@ def main() -> None:
     console = Console(width=max(110, Console().width))
     started = time.perf_counter()
     if not HAS_TRL:
-        console.print("TRL is not installed, so its column stays empty: pip install -c constraints.txt -e '.[bench]'")
+        console.print("no TRL, so it has no rows: pip install -c constraints.txt -e '.[bench]'", markup=False)
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as scratch:
         for model in options.models:
