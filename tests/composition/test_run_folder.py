@@ -55,6 +55,14 @@ def test_a_chosen_folder_that_holds_a_run_is_refused(tmp_path: Path, name: str, 
         started(str(tmp_path / "mine"), kind)
 
 
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit, match=r"error: .*file, where the run would lie, is a file; choose another folder"):
+        started(str(tmp_path / "file"))
+    with pytest.raises(SystemExit, match=r"error: .*file/run, where the run would lie, cannot be made: Not a dir"):
+        started(str(tmp_path / "file" / "run"))
+
+
 def test_what_is_no_run_is_no_obstacle(tmp_path: Path) -> None:
     (tmp_path / "mine" / ".hydra").mkdir(parents=True)
     (tmp_path / "mine" / "train.log").touch()

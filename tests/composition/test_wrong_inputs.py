@@ -110,6 +110,8 @@ CASES = {
     # An override that cannot be read.
     "'judges=[math,math'": ["judges=[math,math: this override cannot be read"],
     "updates": ["updates: this override cannot be read"],
+    "=3": ["=3: this override has no key"],
+    "+=3": ["+=3: this override has no key"],
     "data_dir='${nothing}/x'": ["data_dir"],
 }
 

@@ -190,7 +190,7 @@ def test_a_sweep_ends_with_a_table(run: Path, folder: Path) -> None:
         ("CRRAFT", True),
         ("CRRAFT", False),
     ]
-    assert "success (reward) on held-out prompts, before → after" in done.stdout
+    assert "success, and reward below it, on held-out prompts, before → after" in done.stdout
     files = []
     for number in range(4):
         job = folder / "sweep" / str(number)

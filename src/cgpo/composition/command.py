@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,19 +12,24 @@ from pathlib import Path
 import hydra
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
     MissingConfigException,
     OverrideParseException,
 )
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from cgpo.composition.sweep import record_failure
 from cgpo.composition.wording import choose
 from cgpo.errors import UserError
 
 CONFIG = "train"
+WRONG_INPUT = (UserError, HydraException, OmegaConfBaseException)
+"""What the user can mend."""
 MIXES = frozenset({"all", "rules", "llm", "none"})
 """Choices of the group `judges` that stand for several judges, or for none."""
 
@@ -38,23 +44,40 @@ def run_command(task: Callable[[DictConfig], None]) -> None:
     """Composes the configuration from the command line and runs a task with it.
 
     A `UserError`, and whatever Hydra finds wrong with the configuration, ends the process with one line on stderr and
-    exit status 1; anything else is a defect of this program and keeps its traceback.
+    exit status 1; anything else is a defect of this program and keeps its traceback. A run of a sweep that fails ends
+    alone: the other runs go on.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"
 
     def guarded(config: DictConfig) -> None:
+        if HydraConfig.get().mode is RunMode.MULTIRUN:
+            _attempt(task, config)
+            return
         with _exit_on_user_error():
             task(config)
 
     with _exit_on_user_error():
+        for argument in sys.argv[1:]:
+            if argument.lstrip("+~").startswith("="):
+                raise UserError(f"{argument}: this override has no key; write key=value")
         hydra.main(version_base=None, config_path=str(config_folder()), config_name=CONFIG)(guarded)()
+
+
+def _attempt(task: Callable[[DictConfig], None], config: DictConfig) -> None:
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    try:
+        task(config)
+    except WRONG_INPUT as error:
+        record_failure(folder, one_line(error, sys.argv[1:]))
+    except Exception:
+        record_failure(folder, traceback.format_exc())
 
 
 @contextmanager
 def _exit_on_user_error() -> Iterator[None]:
     try:
         yield
-    except (UserError, HydraException, OmegaConfBaseException) as error:
+    except WRONG_INPUT as error:
         sys.exit(f"error: {one_line(error, sys.argv[1:])}")
 
 

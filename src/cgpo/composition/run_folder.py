@@ -37,18 +37,29 @@ def _own_folder(name: str) -> str:
     if DEFAULT.fullmatch(name):
         return str(_made_anew(folder))
     _refuse_if_taken(folder)
+    _make(folder)
     return name
 
 
 def _made_anew(folder: Path) -> Path:
     for number in count(1):
         free = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
-        try:
-            free.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        return free
+        if _make(free):
+            return free
     raise AssertionError
+
+
+def _make(folder: Path) -> bool:
+    """Whether the folder is new."""
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        if not folder.is_dir():
+            raise SystemExit(f"error: {folder}, where the run would lie, is a file; choose another folder") from None
+        return False
+    except OSError as error:
+        raise SystemExit(f"error: {folder}, where the run would lie, cannot be made: {error.strerror}") from None
+    return True
 
 
 def _refuse_if_taken(folder: Path) -> None:

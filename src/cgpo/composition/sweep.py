@@ -1,54 +1,81 @@
-"""A table over the runs of a sweep."""
+"""A sweep: a run that fails does not end it, and it ends with a table over the runs."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+
+ERROR = "error.txt"
+"""What a run of a sweep leaves that failed: what went wrong."""
+
+
+def record_failure(folder: Path, message: str) -> None:
+    """Says what went wrong with one run of a sweep, and leaves it in the run's folder."""
+    print(f"error: {folder}: {message}", file=sys.stderr, flush=True)
+    (folder / ERROR).write_text(f"{message}\n")
 
 
 class SweepTable(Callback):
-    """Shows each run's overrides and its tasks' success and reward when the sweep ends; writes `sweep.json`."""
+    """Shows each run's overrides and its tasks' success and reward when the sweep ends; writes `sweep.json`.
 
-    def __init__(self) -> None:
-        self._runs: list[tuple[str, Path]] = []
-
-    def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
-        """Remembers a run."""
-        overrides = ", ".join(o for o in job_return.overrides or [] if not o.startswith("hydra"))
-        self._runs.append((overrides or "defaults", Path(config.hydra.runtime.output_dir)))
+    It reads the runs' folders, so that it does not matter which process ran them.
+    """
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        """Shows the table."""
-        written = [(name, folder / "summary.json") for name, folder in self._runs]
-        rows = [(name, json.loads(file.read_text())) for name, file in written if file.is_file()]
+        """Shows the table; a sweep in which a run failed ends with exit status 1."""
+        sweep = Path(config.hydra.sweep.dir)
+        rows = list(_runs(sweep))
         if not rows:
             return
-        sweep = Path(config.hydra.sweep.dir)
-        (sweep / "sweep.json").write_text(json.dumps([{"run": name, **summary} for name, summary in rows], indent=2))
+        (sweep / "sweep.json").write_text(json.dumps(rows, indent=2))
         Console().print(sweep_table(rows))
+        failed = [row for row in rows if "error" in row]
+        if failed:
+            # Hydra swallows exceptions of its callbacks, so that only an exit gets through.
+            raise SystemExit(f"error: {len(failed)} of {len(rows)} runs failed; each one's {ERROR} says why")
 
 
-def sweep_table(rows: Sequence[tuple[str, dict[str, Any]]]) -> Table:
-    """One row a run: success before → after and reward before → after of each task.
+def _runs(sweep: Path) -> Iterator[dict[str, Any]]:
+    """Each run's overrides with its summary, or with what went wrong; in the order of the runs."""
+    folders = [file.parents[1] for file in sweep.glob("*/.hydra/overrides.yaml")]
+    for folder in sorted(folders, key=lambda folder: (len(folder.name), folder.name)):
+        overrides = list(OmegaConf.load(folder / ".hydra" / "overrides.yaml"))
+        if (folder / "summary.json").is_file():
+            yield {"overrides": overrides, **json.loads((folder / "summary.json").read_text())}
+        elif (folder / ERROR).is_file():
+            yield {"overrides": overrides, "error": (folder / ERROR).read_text().strip()}
+
+
+def sweep_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """One row a run: success before → after, and reward before → after below it, of each task.
+
+    What the runs have in common is left out of their names.
 
     Args:
-        rows: the run's overrides, and its `summary.json`.
+        rows: the run's `overrides`, with its `summary.json`, or with what went wrong as `error`.
     """
-    tasks = list(dict.fromkeys(task for _, summary in rows for task in summary["tasks"]))
-    table = Table(title="success (reward) on held-out prompts, before → after")
-    table.add_column("run", overflow="fold")
+    tasks = list(dict.fromkeys(task for row in rows for task in row.get("tasks", {})))
+    table = Table(title="success, and reward below it, on held-out prompts, before → after", box=box.SIMPLE)
+    table.add_column("run")
     for task in tasks:
-        table.add_column(task, overflow="fold")
-    for name, summary in rows:
-        table.add_row(name, *(_cell(summary["tasks"].get(task)) for task in tasks))
+        table.add_column(task.replace("_", " "))
+    common = set.intersection(*(set(row["overrides"]) for row in rows)) if len(rows) > 1 else set()
+    for row in rows:
+        name = escape("\n".join(override for override in row["overrides"] if override not in common))
+        if "error" in row:
+            table.add_row(name, f"[red]failed[/red]: {ERROR}", *[""] * (len(tasks) - 1))
+        else:
+            table.add_row(name, *(_cell(row["tasks"].get(task)) for task in tasks))
     return table
 
 
@@ -57,4 +84,4 @@ def _cell(labelled: dict[str, Any] | None) -> str:
         return "–"
     before, after = labelled["before"], labelled["after"]
     success = "–" if after["success"] is None else f"{before['success']:.2f} → {after['success']:.2f}"
-    return f"{success} ({before['reward']:+.2f} → {after['reward']:+.2f})"
+    return f"{success}\n{before['reward']:+.2f} → {after['reward']:+.2f}"

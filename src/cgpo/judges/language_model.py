@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from cgpo.errors import UserError
 from cgpo.judges.rendering import answer_token, load_template, render
+from cgpo.pretrained import load_tokenizer, load_whole
 from cgpo.types import Outcome, Sample, Verdict
 
 
@@ -148,12 +149,12 @@ def _load(path: str, device: str, dtype: str) -> _Loaded:
     """The model of a path, loaded once for each device."""
     with _loading:
         if (path, device) not in _loaded:
+            tokenizer = load_tokenizer(path)
+            model: PreTrainedModel = load_whole(AutoModelForCausalLM, path, dtype=dtype)
             try:
-                tokenizer = AutoTokenizer.from_pretrained(path)
-                model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
                 torch.nn.Module.to(model, device)
-            except (OSError, ValueError, RuntimeError) as error:
+            except RuntimeError as error:
                 first_line = str(error).strip().splitlines()[0]
-                raise UserError(f"judge model {path}: cannot be loaded on {device}: {first_line}") from error
+                raise UserError(f"judge model {path}: cannot be put on {device}: {first_line}") from error
             _loaded[path, device] = _Loaded(model.eval().requires_grad_(False), tokenizer)
         return _loaded[path, device]
