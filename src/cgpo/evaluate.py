@@ -15,8 +15,9 @@ from cgpo.composition.build import artifact_store, build_experts, close_panels, 
 from cgpo.composition.command import judge_choices, run_command
 from cgpo.composition.plan import plan_of
 from cgpo.composition.run_folder import write_config
-from cgpo.composition.session import quiet
+from cgpo.composition.session import quiet, set_threads
 from cgpo.composition.values import check_values
+from cgpo.errors import UserError
 from cgpo.policy.causal import load_policy
 from cgpo.trainer.evaluation import evaluate as evaluate_task
 from cgpo.trainer.fit import choose_threads
@@ -36,12 +37,18 @@ def evaluate(config: DictConfig) -> None:
 
     plan = plan_of(config, judge_choices(config))
     check_values(plan)
+    set_threads(plan["trainer"]["threads"])
     prompts = load_prompts(plan)
     write_config(folder, config)
     store = artifact_store(plan, announce)
     plan = {**plan, **{key: store.resolve(plan[key]) for key in ("model", "reference", "reward", "judges")}}
     policy = load_policy(**plan["model"])
     reference = load_policy(**{**plan["model"], "path": plan["reference"] or plan["model"]["path"]})
+    if reference.tokenizer.get_vocab() != policy.tokenizer.get_vocab():
+        raise UserError(
+            f"reference: {plan['reference']} reads other tokens than {plan['model']['path']}; name the model that the "
+            "policy was trained from, or write reference=null: the KL divergence is then 0"
+        )
     experts = build_experts(plan, prompts, policy, announce)
     choose_threads(plan["trainer"]["threads"], policy, experts[0])
 

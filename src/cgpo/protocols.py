@@ -86,6 +86,18 @@ class Judge(Protocol):
         ...
 
 
+class ChecksPrompts(Protocol):
+    """What a judge may offer besides: it is asked about every prompt at start-up."""
+
+    def check_prompt(self, prompt: Prompt) -> None:
+        """Asserts that the judge can read the prompt's metadata; a prompt that it does not apply to is fine.
+
+        Raises:
+            UserError: naming the row and what is wrong with it.
+        """
+        ...
+
+
 class JudgePanel(Protocol):
     """A task's judges as one: the logical AND of those that apply."""
 

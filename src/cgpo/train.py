@@ -15,7 +15,7 @@ from cgpo.composition.build import artifact_store, build_experts, close_panels, 
 from cgpo.composition.command import judge_choices, run_command
 from cgpo.composition.plan import plan_of
 from cgpo.composition.run_folder import write_config
-from cgpo.composition.session import quiet
+from cgpo.composition.session import quiet, set_threads
 from cgpo.composition.values import check_values
 from cgpo.policy.causal import load_policy
 from cgpo.trainer.fit import choose_threads, fit
@@ -39,6 +39,7 @@ def train(config: DictConfig) -> None:
 
     plan = plan_of(config, judge_choices(config))
     check_values(plan)
+    set_threads(plan["trainer"]["threads"])
     prompts = load_prompts(plan)
     write_config(folder, config)
 

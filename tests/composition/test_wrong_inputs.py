@@ -130,6 +130,17 @@ def test_a_right_configuration_gets_through(monkeypatch: pytest.MonkeyPatch, tmp
         complaint(monkeypatch, tmp_path, "")
 
 
+def test_a_row_that_a_judge_cannot_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    row = '{"prompt": "Say a.", "instruction_id_list": ["keywords:existense"], "kwargs": [{"keywords": ["a"]}]}'
+    (tmp_path / "rows.jsonl").write_text(f"{row}\n{row}\n")
+    chosen = "tasks=real_ifeval data=ifeval judges=instruction_following reward=constant pipeline=none model.path=."
+    (tmp_path / "config.json").write_text("{}")
+    line = f"{chosen} data.ifeval.path={tmp_path}/rows.jsonl reference=null"
+    message = complaint(monkeypatch, tmp_path, line)
+    assert "/rows.jsonl:1: unknown instruction" in message
+    assert "'keywords:existense'; known are " in message
+
+
 def test_a_cache_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setattr(sys, "argv", ["train", f"hydra.run.dir={tmp_path}/run", f"cache_dir={tmp_path}/file/cache"])
@@ -145,6 +156,7 @@ def test_a_cache_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         ("train", "updates=0", ["updates is 0", "at least 1"]),
         ("evaluate", "model.path=/does/not/exist", ["model.path: /does/not/exist"]),
         ("sft", "pipeline.sft.fit.steps=0", ["pipeline.sft", "steps is 0"]),
+        ("sft", "trainer.threads=0", ["trainer.threads is 0: it must be auto, or"]),
         ("train", "--nonsense", ["unrecognized arguments: --nonsense"]),
     ],
 )

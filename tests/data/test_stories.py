@@ -7,7 +7,7 @@ import pytest
 
 from cgpo.data.stories import KINDS, MOST, StorySource
 from cgpo.errors import UserError
-from cgpo.judges.instruction_following import InstructionFollowingJudge, validate
+from cgpo.judges.instruction_following import InstructionFollowingJudge
 from cgpo.types import Outcome, Sample
 
 ALL = pytest.mark.parametrize("kind", KINDS)
@@ -47,7 +47,7 @@ def test_the_most_prompts_are_there(kind: str) -> None:
 def test_the_judge_reads_the_metadata(kind: str) -> None:
     judge = InstructionFollowingJudge()
     for prompt in StorySource(kind, 20, 0).load().train:
-        validate(prompt.metadata, prompt.key)
+        judge.check_prompt(prompt)
         assert prompt.metadata["kind"] == kind
         assert prompt.text.startswith(KINDS[kind].instruction)
         outcomes = [v.outcome for v in judge.judge([Sample(prompt, KEPT[kind]), Sample(prompt, BROKEN[kind])])]

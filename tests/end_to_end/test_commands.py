@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -210,6 +211,18 @@ def test_evaluate(run: Path, summary: Any, folder: Path) -> None:
         assert found[task]["success"] == labelled["after"]["success"]
         assert found[task]["reward"] == pytest.approx(labelled["after"]["reward"], abs=1e-4)
         assert found[task]["kl"] == pytest.approx(labelled["after"]["kl"], abs=1e-4)
+
+
+def test_evaluate_refuses_a_reference_with_other_tokens(run: Path, folder: Path) -> None:
+    other = folder / "other"
+    shutil.copytree(run / "policy", other)
+    tokenizer = AutoTokenizer.from_pretrained(other)
+    tokenizer.add_tokens(["unheard-of"])
+    tokenizer.save_pretrained(other)
+    done = cgpo("evaluate", *PIPELINE, *RUN, f"model.path={other}", "hydra.run.dir=other_tokens", folder=folder)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: reference: ")
+    assert f"reads other tokens than {other}; name the model" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from cgpo.errors import UserError
-from cgpo.judges.instruction_following import CHECKERS, InstructionFollowingJudge, checker, validate
+from cgpo.judges.instruction_following import CHECKERS, InstructionFollowingJudge, checker
 from cgpo.judges.instruction_following.text import language, sentences, tokens
 from cgpo.types import Outcome, Prompt, Sample, Verdict
 
@@ -139,11 +139,11 @@ def test_arguments_that_are_none_are_as_good_as_absent() -> None:
 )
 def test_bad_rows_are_named_when_they_are_loaded(metadata: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=f"rows.jsonl:3: .*{message}"):
-        validate(metadata, "rows.jsonl:3")
+        InstructionFollowingJudge().check_prompt(Prompt("rows.jsonl:3", "", metadata=metadata))
 
 
 def test_rows_without_instructions_are_valid() -> None:
-    validate({"answer": "3"}, "rows.jsonl:3")
+    InstructionFollowingJudge().check_prompt(Prompt("rows.jsonl:3", "", metadata={"answer": "3"}))
 
 
 def test_a_kind_is_added_by_one_decorated_function() -> None:

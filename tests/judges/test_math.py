@@ -166,6 +166,20 @@ def test_an_endless_answer_is_a_violation(judge: MathJudge) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"answer": "7", "answer_form": "box"}, "row gsm.jsonl:3: answer form 'box' is none of boxed, final_answer"),
+        ({"answer": [7]}, r"row gsm.jsonl:3: metadata 'answer' must be a text or a number, not \[7\]"),
+        ({"answer": True}, "must be a text or a number, not True"),
+    ],
+)
+def test_bad_rows_are_named_when_they_are_loaded(judge: MathJudge, metadata: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        judge.check_prompt(Prompt("gsm.jsonl:3", "", metadata=metadata))
+    judge.check_prompt(Prompt("gsm.jsonl:4", "", metadata={**metadata, "unit_tests": ["assert True"]}))
+
+
 def test_bad_rows_and_settings_are_the_users_to_know(judge: MathJudge) -> None:
     with pytest.raises(UserError, match="row row: answer form 'box' is none of boxed, final_answer"):
         ask(judge, "7", answer="7", answer_form="box")

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
 
 from cgpo.composition.plan import Config
+from cgpo.composition.values import try_to_make
 from cgpo.data.fit import fits_context
 from cgpo.data.mixture import Mixture
 from cgpo.data.source import PromptSource, PromptSplits
 from cgpo.errors import UserError
 from cgpo.policy.causal import CausalPolicy
 from cgpo.protocols import Judge, RewardModel
-from cgpo.stages.artifacts import ArtifactStore
+from cgpo.stages.artifacts import ArtifactStore, references
 from cgpo.tasks.expert import Expert
 from cgpo.types import Prompt
 
@@ -31,7 +32,7 @@ def load_prompts(plan: Config) -> dict[str, PromptSplits]:
     """Each task's prompts.
 
     Raises:
-        UserError: a row does not fit, or a task has none.
+        UserError: a row does not fit, lacks what a judge needs, or a task has none.
     """
     sources: dict[str, PromptSource] = {name: make(config) for name, config in plan["data"].items()}
     prompts: dict[str, PromptSplits] = {}
@@ -39,6 +40,7 @@ def load_prompts(plan: Config) -> dict[str, PromptSplits]:
         if not task["data"]:
             raise UserError(f"tasks.{name}.data: the task has no prompts to train on; name at least one source")
         prompts[name] = Mixture({source: sources[source] for source in task["data"]}).load()
+    _check_prompts(plan, prompts)
     return prompts
 
 
@@ -64,14 +66,13 @@ def build_experts(
     Prompts that leave the policy's context no room for a response are left out, and counted.
 
     Raises:
-        UserError: a value is out of its range, or a prompt lacks what a judge needs.
+        UserError: a value is out of its range.
     """
     rewards: dict[str, RewardModel] = {name: make(config) for name, config in plan["reward"].items()}
     judges: dict[str, Judge] = {name: make(config) for name, config in plan["judges"].items()}
     experts = []
     for name, task in plan["tasks"].items():
         named = {judge: judges[judge] for judge in task["judges"]}
-        _validate(prompts[name], named)
         sampler = make(task["rollout"])
         limit = policy.context_length - sampler.max_new_tokens
         train = _fitting(name, prompts[name].train, policy, limit, announce)
@@ -96,18 +97,34 @@ def build_experts(
 def close_panels(experts: Iterable[Expert]) -> None:
     """Closes the panels that hold processes or connections."""
     for expert in experts:
-        close = getattr(expert.panel, "close", None)
-        if close is not None:
-            close()
+        _close(expert.panel)
 
 
-def _validate(splits: PromptSplits, judges: Mapping[str, Any]) -> None:
-    """Asks judges that can tell whether each row has what they need: at load time rather than in the middle."""
-    for judge in judges.values():
-        validate = getattr(judge, "validate", None)
-        if validate is not None:
-            for prompt in (*splits.train, *splits.held_out):
-                validate(prompt.metadata, prompt.key)
+def _close(holder: object) -> None:
+    close = getattr(holder, "close", None)
+    if close is not None:
+        close()
+
+
+def _check_prompts(plan: Config, prompts: Mapping[str, PromptSplits]) -> None:
+    """Makes the judges that need nothing of the pipeline, and shows each row to those that can tell what they need."""
+    for name, config in plan["judges"].items():
+        if references(config):
+            continue
+        judge = try_to_make(f"judges.{name}", config)
+        try:
+            if hasattr(judge, "check_prompt"):
+                for prompt in _prompts_judged_by(name, plan, prompts):
+                    judge.check_prompt(prompt)
+        finally:
+            _close(judge)
+
+
+def _prompts_judged_by(judge: str, plan: Config, prompts: Mapping[str, PromptSplits]) -> Iterator[Prompt]:
+    for name, task in plan["tasks"].items():
+        if judge in task["judges"]:
+            yield from prompts[name].train
+            yield from prompts[name].held_out
 
 
 def _fitting(

@@ -6,6 +6,10 @@ import logging
 import os
 import warnings
 
+import torch
+
+from cgpo.errors import UserError
+
 NOISE = (
     ".*does not have many workers.*",
     ".*Experiment logs directory.*",
@@ -29,3 +33,16 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     for message in NOISE:
         warnings.filterwarnings("ignore", message)
+
+
+def set_threads(setting: int | str) -> None:
+    """Gives the stages the run's number of threads; where it is `auto` they keep torch's own.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if setting == "auto":
+        return
+    if not isinstance(setting, int) or isinstance(setting, bool) or setting < 1:
+        raise UserError(f"trainer.threads is {setting!r}: it must be auto, or a whole number of at least 1")
+    torch.set_num_threads(setting)

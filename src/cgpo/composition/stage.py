@@ -10,7 +10,7 @@ from rich.console import Console
 
 from cgpo.composition.build import artifact_store
 from cgpo.composition.command import run_command
-from cgpo.composition.session import quiet
+from cgpo.composition.session import quiet, set_threads
 from cgpo.composition.values import check_recipes
 from cgpo.errors import UserError
 
@@ -30,6 +30,7 @@ def _make(stage: str, config: DictConfig) -> None:
     announce = partial(console.print, style="dim", highlight=False, soft_wrap=True)
     pipeline: Any = OmegaConf.to_container(config.pipeline, resolve=True)
     check_recipes(pipeline)
+    set_threads(config.trainer.threads)
     store = artifact_store({"pipeline": pipeline, "cache_dir": config.cache_dir}, announce)
     names = [name for name in config.pipeline if name == stage or str(name).startswith(f"{stage}_")]
     if not names:

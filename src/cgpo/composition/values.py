@@ -45,7 +45,6 @@ RULES: Mapping[str, Rule] = {
     "weights.final_factor": SHARE,
     "weights.weight_decay": NOT_NEGATIVE,
     "weights.clip_norm": (lambda value: value is None or POSITIVE[0](value), "a number above 0, or null"),
-    "trainer.threads": (lambda value: value == "auto" or _whole(1)[0](value), "auto, or a whole number of at least 1"),
     "callbacks.metrics.every": _whole(1),
     "callbacks.samples.every": _whole(1),
     "callbacks.samples.per_task": _whole(1),
@@ -92,7 +91,7 @@ def check_recipes(pipeline: Mapping[str, Any]) -> None:
     check_classes("pipeline", pipeline)
     for name, recipe in pipeline.items():
         for where, part in _without_references(f"pipeline.{name}", recipe):
-            _try(where, part)
+            try_to_make(where, part)
 
 
 def check_classes(where: str, config: Any) -> None:
@@ -177,21 +176,18 @@ def _check_references(plan: Config) -> None:
 
 
 def _make_what_is_cheap(plan: Config) -> None:
-    _try("", plan["rollout"])
-    _try("", plan["update"])
+    try_to_make("", plan["rollout"])
+    try_to_make("", plan["update"])
     for name, task in plan["tasks"].items():
         where = f"tasks.{name}"
-        optimizer = _try(f"{where}.optimizer", task["optimizer"])
-        _try(f"{where}.rollout", task["rollout"])
+        optimizer = try_to_make(f"{where}.optimizer", task["optimizer"])
+        try_to_make(f"{where}.rollout", task["rollout"])
         least = optimizer.min_responses
         if task["responses_per_prompt"] < least:
             raise UserError(
                 f"{where}.responses_per_prompt is {task['responses_per_prompt']}: "
                 f"{type(optimizer).__name__} needs at least {least}"
             )
-    for name, judge in plan["judges"].items():
-        if not references(judge):
-            _try(f"judges.{name}", judge)
 
 
 def _without_references(where: str, config: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -203,7 +199,12 @@ def _without_references(where: str, config: Any) -> Iterator[tuple[str, Mapping[
             yield from _without_references(f"{where}.{key}", value)
 
 
-def _try(where: str, config: Mapping[str, Any]) -> Any:
+def try_to_make(where: str, config: Mapping[str, Any]) -> Any:
+    """An object of a configuration without references.
+
+    Raises:
+        UserError: naming the key and what is wrong with its value.
+    """
     prefix = f"{where}: " if where else ""
     try:
         return instantiate(config, _convert_="all")

@@ -47,6 +47,14 @@ class CodeJudge:
         """One verdict a sample; undecided only where the sandbox failed twice, or cannot run the row's tests."""
         return list(self._threads.map(self._judge_one, samples))
 
+    def check_prompt(self, prompt: Prompt) -> None:
+        """Asserts that the row's unit tests can be read, if it has any.
+
+        Raises:
+            UserError: naming the row.
+        """
+        _tests(prompt)
+
     def close(self) -> None:
         """Ends the sandboxes."""
         self._threads.shutdown()

@@ -41,16 +41,25 @@ class MathJudge:
         """One verdict a sample; undecided where a mathematical comparison fails or takes too long."""
         return [self._judge_one(sample) for sample in samples]
 
+    def check_prompt(self, prompt: Prompt) -> None:
+        """Asserts that the row's answer and its form can be read, if it has an answer.
+
+        Raises:
+            UserError: naming the row.
+        """
+        if _applies(prompt):
+            _truth(prompt)
+            _form_of(prompt)
+
     def close(self) -> None:
         """Ends the process of the mathematical comparison."""
         self._symbolic.close()
 
     def _judge_one(self, sample: Sample) -> Verdict:
-        metadata = sample.prompt.metadata
-        if metadata.get("answer") is None or metadata.get("unit_tests"):
+        if not _applies(sample.prompt):
             return Verdict(Outcome.NOT_APPLICABLE, "the row has no answer")
         truth = _truth(sample.prompt)
-        form = _known(metadata.get("answer_form"), f"row {sample.prompt.key}") or self._form
+        form = _form_of(sample.prompt) or self._form
         answer = extract(sample.response, form)
         if answer is None:
             return Verdict(Outcome.VIOLATED, f"no final answer in the form {form}" if form else "no final answer")
@@ -65,6 +74,14 @@ class MathJudge:
         if equal:
             return Verdict(Outcome.SATISFIED, f"answer {answer}, expected {truth}")
         return Verdict(Outcome.VIOLATED, f"answer {answer}, expected {truth}")
+
+
+def _applies(prompt: Prompt) -> bool:
+    return prompt.metadata.get("answer") is not None and not prompt.metadata.get("unit_tests")
+
+
+def _form_of(prompt: Prompt) -> str | None:
+    return _known(prompt.metadata.get("answer_form"), f"row {prompt.key}")
 
 
 def _known(form: str | None, where: str) -> str | None:

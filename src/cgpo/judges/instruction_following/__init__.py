@@ -11,6 +11,6 @@ A row asks for it by `instruction_id_list: ["my_group:starts_with"]` and `kwargs
 
 from cgpo.judges.instruction_following import content, form, keywords, length
 from cgpo.judges.instruction_following.judge import InstructionFollowingJudge
-from cgpo.judges.instruction_following.registry import CHECKERS, checker, validate
+from cgpo.judges.instruction_following.registry import CHECKERS, checker
 
-__all__ = ["CHECKERS", "InstructionFollowingJudge", "checker", "content", "form", "keywords", "length", "validate"]
+__all__ = ["CHECKERS", "InstructionFollowingJudge", "checker", "content", "form", "keywords", "length"]

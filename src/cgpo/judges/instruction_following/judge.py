@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cgpo.judges.instruction_following.registry import CHECKERS, instructions
-from cgpo.types import Outcome, Sample, Verdict
+from cgpo.types import Outcome, Prompt, Sample, Verdict
 
 
 class InstructionFollowingJudge:
@@ -30,6 +30,15 @@ class InstructionFollowingJudge:
             UserError: a row's instructions are unknown or incomplete.
         """
         return [self._judge_one(sample) for sample in samples]
+
+    def check_prompt(self, prompt: Prompt) -> None:
+        """Asserts that the row's instructions are known and complete, if it has any.
+
+        Raises:
+            UserError: naming the row, the instruction and what is wrong with it.
+        """
+        if prompt.metadata.get("instruction_id_list") is not None:
+            instructions(prompt.metadata, f"row {prompt.key}")
 
     def followed(self, sample: Sample) -> dict[int, bool]:
         """For each instruction of the row, by its place, whether the response follows it."""

@@ -64,16 +64,6 @@ def instructions(metadata: Mapping[str, Any], where: str) -> list[tuple[str, dic
     return found
 
 
-def validate(metadata: Mapping[str, Any], where: str) -> None:
-    """Checks a row's instructions, if it has any, when it is loaded; `where` names the row.
-
-    Raises:
-        UserError: an unknown kind, arguments that are missing, unknown or of the wrong kind.
-    """
-    if metadata.get("instruction_id_list") is not None:
-        instructions(metadata, where)
-
-
 def _check_arguments(instruction_id: str, given: Mapping[str, Any], where: str) -> None:
     if instruction_id not in CHECKERS:
         raise UserError(f"{where}: unknown instruction {instruction_id!r}; known are {', '.join(sorted(CHECKERS))}")
