@@ -148,6 +148,16 @@ def test_the_table_shows_every_judge() -> None:
         assert part in text
 
 
+def test_further_measures_have_a_line_of_their_own() -> None:
+    console = Console(record=True, width=160, file=StringIO())
+    changed = {
+        "before": evaluation(1.0, 0.5, measures={"referee_loss": 3.5}),
+        "after": evaluation(1.0, 0.5, measures={"referee_loss": 2.25}),
+    }
+    show(summarise({"word": changed, "ending": changed}, {}), console)
+    assert "referee_loss: word 3.50 → 2.25, ending 3.50 → 2.25" in console.export_text()
+
+
 def test_a_summary_is_written_whole(tmp_path: Path) -> None:
     write_summary(tmp_path / "summary.json", {"seed": 3})
     assert json.loads((tmp_path / "summary.json").read_text()) == {"seed": 3}

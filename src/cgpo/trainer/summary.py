@@ -82,14 +82,22 @@ def show(summary: Mapping[str, Any], console: Console) -> None:
             or "no judges",
         )
     console.print(table)
+    for name in sorted({name for labelled in summary["tasks"].values() for name in labelled["after"]["measures"]}):
+        changes = [f"{task} {_change(labelled, name)}" for task, labelled in summary["tasks"].items()]
+        console.print(f"{name}: {', '.join(changes)}", highlight=False)
     for sentence in summary["findings"]:
         console.print(sentence, highlight=False)
+
+
+def _change(labelled: Mapping[str, Any], measure: str) -> str:
+    before, after = (labelled[at]["measures"].get(measure) for at in ("before", "after"))
+    return f"{_number(before)} → {_number(after)}"
 
 
 def evaluation_table(results: Mapping[str, Evaluation]) -> Table:
     """The table of one policy's evaluation, a row a task."""
     table = Table(title="held-out prompts")
-    for column in ("task", "prompts", "success", "reward", "KL (nats)", "length (tokens)", "violated, by judge"):
+    for column in ("task", "prompts", "success", "reward", "KL (nats)", "length (tokens)", "violated, by judge", "measures"):
         table.add_column(column, overflow="fold")
     for task, result in results.items():
         rates = ", ".join(f"{judge} {_number(rate)}" for judge, rate in result.violation_rate.items())
@@ -101,6 +109,7 @@ def evaluation_table(results: Mapping[str, Evaluation]) -> Table:
             f"{result.kl:.2f}",
             f"{result.length:.1f}",
             rates or "no judges",
+            ", ".join(f"{measure} {_number(value)}" for measure, value in result.measures.items()) or "–",
         )
     return table
 
