@@ -29,7 +29,7 @@ def wandb_logger(project: str, folder: str, announce: Callable[[str], None] = pr
     offline = mode in ("offline", "dryrun") if mode else not _has_key()
     os.environ.setdefault("WANDB_SILENT", "true")
     if offline:
-        reason = "as WANDB_MODE says" if mode else "for want of a key"
+        reason = "as WANDB_MODE says" if mode == "offline" or _has_key() else "for want of a key"
         announce(f"W&B: the run stays offline, {reason}; later: wandb sync {folder}/wandb/offline-run-*")
     logger = WandbLogger(project=project, save_dir=folder, name=Path(folder).name, offline=offline)
     logger._wandb_init.pop("anonymous", None)  # an argument that W&B no longer knows, and complains of
