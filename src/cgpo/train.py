@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from pathlib import Path
 
 import torch
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from rich.console import Console
 
-from cgpo.composition.build import artifact_store, build_experts, close_panels, load_prompts, make
-from cgpo.composition.command import judge_choices, run_command
-from cgpo.composition.plan import plan_of
-from cgpo.composition.run_folder import write_config
-from cgpo.composition.session import quiet, set_threads
-from cgpo.composition.values import check_values
+from cgpo.composition.build import build_experts, close_panels, make
+from cgpo.composition.command import run_command
+from cgpo.composition.session import begin
 from cgpo.policy.causal import load_policy
 from cgpo.trainer.fit import choose_threads, fit
 from cgpo.trainer.loggers import close, csv_logger
@@ -32,21 +26,11 @@ def train(config: DictConfig) -> None:
         UserError: the configuration, a file or a model is not what it should be.
     """
     start = time.perf_counter()
-    quiet()
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    console = Console()
-    announce = partial(console.print, style="dim", highlight=False, soft_wrap=True)
-
-    plan = plan_of(config, judge_choices(config))
-    check_values(plan)
-    set_threads(plan["trainer"]["threads"])
-    prompts = load_prompts(plan)
-    write_config(folder, config)
-
-    store = artifact_store(plan, announce)
-    plan = {**plan, **{key: store.resolve(plan[key]) for key in ("model", "reward", "judges")}}
+    session = begin(config)
+    store, folder = session.store, session.folder
+    plan = {**session.plan, **{key: store.resolve(session.plan[key]) for key in ("model", "reward", "judges")}}
     policy = load_policy(**plan["model"])
-    experts = build_experts(plan, prompts, policy, announce)
+    experts = build_experts(plan, session.prompts, policy, session.announce)
     threads = choose_threads(plan["trainer"]["threads"], policy, experts[0])
 
     weights, seed, updates = plan["weights"], plan["seed"], plan["updates"]
@@ -85,8 +69,8 @@ def train(config: DictConfig) -> None:
         judges=sorted(plan["judges"]),
     )
     write_summary(folder / "summary.json", summary)
-    show(summary, console)
-    announce(f"all of it lies in {folder}")
+    show(summary, session.console)
+    session.announce(f"all of it lies in {folder}")
 
 
 if __name__ == "__main__":

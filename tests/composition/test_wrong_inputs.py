@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import cgpo.train as command
+from cgpo.composition import session
 from cgpo.composition.command import run_command
 
 
@@ -21,7 +22,7 @@ def complaint(monkeypatch: pytest.MonkeyPatch, folder: Path, line: str) -> str:
     def built(*_: object) -> None:
         raise TooLateError
 
-    monkeypatch.setattr(command, "artifact_store", built)
+    monkeypatch.setattr(session, "artifact_store", built)
     monkeypatch.setattr(sys, "argv", ["train", f"hydra.run.dir={folder}/run", *shlex.split(line)])
     monkeypatch.chdir(folder)
     with pytest.raises(SystemExit) as caught:

@@ -6,11 +6,10 @@ from functools import partial
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from cgpo.composition.build import artifact_store
 from cgpo.composition.command import run_command
-from cgpo.composition.session import quiet, set_threads
+from cgpo.composition.session import quiet, screen, set_threads
 from cgpo.composition.values import check_recipes
 from cgpo.errors import UserError
 
@@ -26,8 +25,7 @@ def stage_command(stage: str) -> None:
 
 def _make(stage: str, config: DictConfig) -> None:
     quiet()
-    console = Console()
-    announce = partial(console.print, style="dim", highlight=False, soft_wrap=True)
+    console, announce = screen()
     pipeline: Any = OmegaConf.to_container(config.pipeline, resolve=True)
     check_recipes(pipeline)
     set_threads(config.trainer.threads)

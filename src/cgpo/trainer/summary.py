@@ -16,6 +16,7 @@ from cgpo.trainer.evaluation import Evaluation
 
 HACKED_BY = 0.05
 """A fall of the success rate, beside a risen reward, that is called reward hacking."""
+EVALUATED = ("task", "prompts", "success", "reward", "KL (nats)", "length (tokens)")
 
 
 def summarise(
@@ -97,7 +98,16 @@ def _change(labelled: Mapping[str, Any], measure: str) -> str:
 def evaluation_table(results: Mapping[str, Evaluation]) -> Table:
     """The table of one policy's evaluation, a row a task."""
     table = Table(title="held-out prompts")
-    for column in ("task", "prompts", "success", "reward", "KL (nats)", "length (tokens)", "violated, by judge", "measures"):
+    for column in (
+        "task",
+        "prompts",
+        "success",
+        "reward",
+        "KL (nats)",
+        "length (tokens)",
+        "violated, by judge",
+        "measures",
+    ):
         table.add_column(column, overflow="fold")
     for task, result in results.items():
         rates = ", ".join(f"{judge} {_number(rate)}" for judge, rate in result.violation_rate.items())
