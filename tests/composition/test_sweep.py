@@ -24,21 +24,23 @@ def shown(rows: list[dict[str, Any]], width: int = 80) -> list[str]:
     console = Console(width=width)
     with console.capture() as capture:
         console.print(sweep_table(rows))
-    return [" ".join(line.split()) for line in capture.get().splitlines() if line.strip()]
+    return [" ".join(line.split()) for line in capture.get().splitlines() if line.strip(" ─")]
 
 
 def test_the_table_names_what_differs_and_shows_success_and_reward() -> None:
     rows = [
         {"overrides": ["updates=1", "judges=[math,code]"], **summary(0.75, 1.0)},
-        {"overrides": ["updates=1", "judges=none"], **summary(None, -1.25)},
+        {
+            "overrides": ["updates=1", "judges=none"],
+            "tasks": {**summary(None, -1.25)["tasks"], "engagement": summary(0.5, 0.0)["tasks"]["math_code"]},
+        },
         {"overrides": ["updates=1", "judges=all"], "error": "seed is 'x'"},
     ]
-    assert shown(rows)[-5:] == [
-        "judges=[math,code] 0.25 → 0.75",
-        "-0.50 → +1.00",
-        "judges=none –",
-        "-0.50 → -1.25",
-        "judges=all failed: error.txt",
+    assert shown(rows)[-4:] == [
+        "math_code judges=[math,code] 0.25 → 0.75 -0.50 → +1.00",
+        "judges=none – -0.50 → -1.25",
+        "engagement judges=none 0.25 → 0.50 -0.50 → +0.00",
+        "failed judges=all see error.txt",
     ]
 
 

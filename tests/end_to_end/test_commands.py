@@ -191,7 +191,8 @@ def test_a_sweep_ends_with_a_table(run: Path, folder: Path) -> None:
         ("CRRAFT", True),
         ("CRRAFT", False),
     ]
-    assert "success, and reward below it, on held-out prompts, before → after" in done.stdout
+    last = done.stdout[done.stdout.rindex("held-out prompts, before → after") :]
+    assert [last.count(f"optimizer={o} judges={j} ") for o in ("codpo", "crraft") for j in ("all", "none")] == [2] * 4
     files = []
     for number in range(4):
         job = folder / "sweep" / str(number)

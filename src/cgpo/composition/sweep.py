@@ -57,31 +57,30 @@ def _runs(sweep: Path) -> Iterator[dict[str, Any]]:
 
 
 def sweep_table(rows: Sequence[dict[str, Any]]) -> Table:
-    """One row a run: success before → after, and reward before → after below it, of each task.
-
-    What the runs have in common is left out of their names.
+    """For each task one row a run: success and reward, before → after; what the runs have in common is not named.
 
     Args:
         rows: the run's `overrides`, with its `summary.json`, or with what went wrong as `error`.
     """
-    tasks = list(dict.fromkeys(task for row in rows for task in row.get("tasks", {})))
-    table = Table(title="success, and reward below it, on held-out prompts, before → after", box=box.SIMPLE)
-    table.add_column("run")
-    for task in tasks:
-        table.add_column(task.replace("_", " "))
     common = set.intersection(*(set(row["overrides"]) for row in rows)) if len(rows) > 1 else set()
-    for row in rows:
-        name = escape("\n".join(override for override in row["overrides"] if override not in common))
+    named = [(" ".join(override for override in row["overrides"] if override not in common), row) for row in rows]
+    table = Table(title="held-out prompts, before → after", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("task", "run", "success", "reward"):
+        table.add_column(column, overflow="fold")
+    for task in dict.fromkeys(task for row in rows for task in row.get("tasks", {})):
+        label = task
+        for name, row in named:
+            if task in row.get("tasks", {}):
+                table.add_row(label, escape(name), *_changes(row["tasks"][task]))
+                label = ""
+        table.add_section()
+    for name, row in named:
         if "error" in row:
-            table.add_row(name, f"[red]failed[/red]: {ERROR}", *[""] * (len(tasks) - 1))
-        else:
-            table.add_row(name, *(_cell(row["tasks"].get(task)) for task in tasks))
+            table.add_row("[red]failed[/red]", escape(name), f"see {ERROR}")
     return table
 
 
-def _cell(labelled: dict[str, Any] | None) -> str:
-    if labelled is None:
-        return "–"
+def _changes(labelled: dict[str, Any]) -> tuple[str, str]:
     before, after = labelled["before"], labelled["after"]
     success = "–" if after["success"] is None else f"{before['success']:.2f} → {after['success']:.2f}"
-    return f"{success}\n{before['reward']:+.2f} → {after['reward']:+.2f}"
+    return success, f"{before['reward']:+.2f} → {after['reward']:+.2f}"
