@@ -118,7 +118,7 @@ def test_the_probability_is_the_softmax_of_two_answers(judge_folder: Path, token
         with torch.no_grad():
             yes, no = model(torch.tensor([ids])).logits[0, -1, [5, 6]]
         probability = torch.softmax(torch.stack([yes, no]), 0)[0].item()
-        assert verdict.reason == f"P(yes) = {probability:.3f}, margin {yes - no:+.2f}"
+        assert verdict.reason == f"P(yes) = {probability:.3f}, threshold 0.5, margin {yes - no:+.2f}"
         assert verdict.outcome == (Outcome.SATISFIED if probability >= 0.5 else Outcome.VIOLATED)
 
 
@@ -126,7 +126,7 @@ def test_the_threshold_and_the_order_of_answers_decide(judge_folder: Path) -> No
     [strict] = judge_of(judge_folder, threshold=0.999999).judge([sample("good")])
     [lenient] = judge_of(judge_folder, threshold=0.000001).judge([sample("good")])
     assert (strict.outcome, lenient.outcome) == (Outcome.VIOLATED, Outcome.SATISFIED)
-    assert strict.reason == lenient.reason
+    assert strict.reason.replace("0.999999", "1e-06") == lenient.reason
     [swapped] = judge_of(judge_folder, positive="no", negative="yes").judge([sample("good")])
     assert swapped.reason.startswith("P(no) = ")
 
@@ -159,7 +159,8 @@ def test_a_response_longer_than_the_model_reads_is_judged(judge_folder: Path) ->
 
 
 def test_two_judges_of_one_model_share_it(judge_folder: Path) -> None:
-    assert judge_of(judge_folder)._loaded is judge_of(judge_folder, positive=" maybe")._loaded
+    one, other = judge_of(judge_folder), judge_of(judge_folder, positive=" maybe")
+    assert one._backend._loaded is other._backend._loaded  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_bad_settings_stop_at_start_up_with_one_line(judge_folder: Path, tmp_path: Path) -> None:

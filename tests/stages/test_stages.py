@@ -133,7 +133,7 @@ def test_a_judge_model_learns_and_judges_as_it_was_trained(tmp_path: Path, polic
     settings = FitSettings(steps=40, batch_size=8, learning_rate=1e-2)
     stage = JudgeModelTraining(policy, template, " w26", " w27", Given(labelled()), settings)
     folder = built(stage, tmp_path / "judge")
-    judge = LanguageModelJudge(str(folder), template, " w26", " w27", batch_size=5)
+    judge = LanguageModelJudge(model=str(folder), template="safety", positive="?", negative="!", batch_size=5)
     verdicts = judge.judge([sample for sample, _ in labelled()])
     right = [
         (v.outcome is Outcome.SATISFIED) is satisfied for v, (_, satisfied) in zip(verdicts, labelled(), strict=True)

@@ -1,160 +1,147 @@
-"""Judges that ask a language model: the probability of one answer token against another, in one forward pass."""
+"""Judges that ask a language model: the probability of one answer against another (section 4.1.4)."""
 
 from __future__ import annotations
 
-import inspect
+import importlib.util
 import math
-import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-
-import torch
-from torch import Tensor
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from cgpo.errors import UserError
-from cgpo.judges.rendering import answer_token, load_template, render
-from cgpo.pretrained import load_tokenizer, load_whole
-from cgpo.types import Outcome, Sample, Verdict
-
-
-@dataclass(frozen=True)
-class _Loaded:
-    """A judge model in memory. The lock guards its tokenizer, whose settings change while it encodes."""
-
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-
-_loaded: dict[tuple[str, str], _Loaded] = {}
-_loading = threading.Lock()
+from cgpo.judges.in_process import InProcess
+from cgpo.judges.question import Answer, Backend, Question, Said, Unanswered, Weighed
+from cgpo.judges.rendering import load_template, needs_ground_truth
+from cgpo.types import Outcome, Prompt, Sample, Verdict
 
 
 class LanguageModelJudge:
     """Satisfied where the model finds the positive answer at least as probable as `threshold` (spec of section 4.1.4).
 
     One class for the judges of false refusal, factuality and safety: they differ in the template, in the two answers
-    and in the prompts that they apply to. Judges that name the same model on the same device share it in memory.
+    and in the prompts that they apply to. The model runs in this process, or behind an OpenAI-compatible endpoint.
 
-    A response too long for the model is shortened in its middle: its beginning (where refusals stand) and its end
-    (where answers stand) are kept, see `cgpo.judges.rendering.render`.
+    A model that was trained to be a judge (`python -m cgpo.train_judge`) brings the template and the answers that it
+    was trained on, in its folder; they go before the arguments. A response too long for the model is shortened in its
+    middle: its beginning (where refusals stand) and its end (where answers stand) are kept, see
+    `cgpo.judges.rendering.render`.
 
     Args:
-        model: folder or hub name of a `transformers` causal language model.
         template: name of a template of the package (`false_refusal`, `factuality`, `safety`) or path of a `.txt` file.
-        positive: the answer that means *satisfied*, as it follows the template (`" yes"`); one token.
-        negative: the answer that means *violated*; one token.
+        positive: the answer that means *satisfied*, as it follows the template (`" yes"`); one token in process.
+        negative: the answer that means *violated*.
+        model: folder or hub name of a `transformers` causal language model; not read where there is an endpoint.
+        endpoint: the server to ask instead: `url`, `model`, and the other settings of `cgpo.judges.endpoint.Endpoint`.
         applies_to: a metadata key: without it the judge is not applicable.
         unless: a metadata key: where it is true the judge is not applicable.
-        device: where the model runs.
-        batch_size: responses a forward pass.
         threshold: least probability of the positive answer among the two.
-        max_length: most tokens of a rendering; by default what the model can read.
-        dtype: of the weights: `auto` as stored, or `float32`, `bfloat16`, `float16`.
+        device: where a model in process runs.
+        batch_size: responses a forward pass, in process.
+        max_length: most tokens of a rendering, in process; by default what the model can read.
+        dtype: of the weights, in process: `auto` as stored, or `float32`, `bfloat16`, `float16`.
 
     Raises:
-        UserError: the model cannot be loaded, the template is not there, or an answer is not one token.
+        UserError: neither or a wrong model or endpoint, no such template, or an answer that is not one token.
     """
 
     def __init__(
         self,
-        model: str,
         template: str,
         positive: str,
         negative: str,
+        model: str | None = None,
+        endpoint: Mapping[str, Any] | None = None,
         applies_to: str | None = None,
         unless: str | None = None,
+        threshold: float = 0.5,
         device: str = "cpu",
         batch_size: int = 32,
-        threshold: float = 0.5,
         max_length: int | None = None,
         dtype: str = "auto",
     ) -> None:
-        if batch_size < 1:
-            raise UserError(f"judge {template}: batch_size {batch_size} is less than 1")
         if not 0 < threshold < 1:
             raise UserError(f"judge {template}: threshold {threshold} is not between 0 and 1")
-        self._template = load_template(template)
-        self._loaded = _load(str(model), device, dtype)
-        tokenizer = self._loaded.tokenizer
-        self._answers = [answer_token(word, self._template, tokenizer) for word in (positive, negative)]
-        if self._answers[0] == self._answers[1]:
-            raise UserError(f"judge {template}: the answers {positive!r} and {negative!r} are the same token")
-        self._positive = positive
+        if endpoint is None and model is None:
+            raise UserError(f"judge {template}: give it a model=FOLDER_OR_HUB_ID or an endpoint={{url:…,model:…}}")
+        question = Question(load_template(template), positive, negative, template)
+        if endpoint is not None:
+            self._question = question
+            self._backend = _endpoint(endpoint, question)
+        else:
+            self._question = Question.of_model(str(model)) or question
+            self._backend = InProcess(str(model), self._question, device, batch_size, max_length, dtype)
         self._applies_to = applies_to
         self._unless = unless
-        self._batch_size = batch_size
         self._threshold = threshold
-        self._max_length = _shortest(max_length, getattr(self._loaded.model.config, "max_position_embeddings", None))
+
+    @property
+    def usage(self) -> Mapping[str, int]:
+        """What was spent so far: `calls` of the model and `tokens`."""
+        return self._backend.usage
+
+    def check_prompt(self, prompt: Prompt) -> None:
+        """Asserts that the row has what the template asks for; the first time, that an endpoint can be asked.
+
+        Raises:
+            UserError: the row lacks its `ground_truth`, or the endpoint's configuration is wrong.
+        """
+        needed = needs_ground_truth(self._question.template) and self._not_applicable(prompt) is None
+        if needed and prompt.metadata.get("ground_truth") is None:
+            raise UserError(f"row {prompt.key}: judge {self._question.title} needs metadata 'ground_truth'")
+        self._backend.prepare()
 
     def judge(self, samples: Sequence[Sample]) -> list[Verdict]:
-        """One verdict a sample; undecided where the model's probabilities are not finite."""
-        verdicts = [self._not_applicable(sample) for sample in samples]
-        asked = [i for i, verdict in enumerate(verdicts) if verdict is None]
-        with self._loaded.lock:
-            tokenizer = self._loaded.tokenizer
-            rendered = [render(self._template, samples[i], tokenizer, self._max_length) for i in asked]
-        order = sorted(range(len(asked)), key=lambda j: len(rendered[j]))
-        for start in range(0, len(order), self._batch_size):
-            batch = order[start : start + self._batch_size]
-            logits = self._answer_logits([rendered[j] for j in batch])
-            for j, (positive, negative) in zip(batch, logits.tolist(), strict=True):
-                verdicts[asked[j]] = self._verdict(positive, negative)
-        return [verdict for verdict in verdicts if verdict is not None]
+        """One verdict a sample; undecided where the model gave no usable answer.
 
-    def _not_applicable(self, sample: Sample) -> Verdict | None:
-        metadata = sample.prompt.metadata
-        if self._applies_to is not None and metadata.get(self._applies_to) is None:
+        Raises:
+            UserError: a row lacks what the template asks for, the endpoint's configuration is wrong, or more of its
+                answers are undecided than it was configured to bear.
+        """
+        verdicts = {i: self._not_applicable(sample.prompt) for i, sample in enumerate(samples)}
+        asked = [i for i, verdict in verdicts.items() if verdict is None]
+        answers = self._backend.ask([samples[i] for i in asked])
+        verdicts |= {i: self._verdict(answer) for i, answer in zip(asked, answers, strict=True)}
+        return [verdict for verdict in verdicts.values() if verdict is not None]
+
+    def close(self) -> None:
+        """Lets go of connections."""
+        self._backend.close()
+
+    def _not_applicable(self, prompt: Prompt) -> Verdict | None:
+        if self._applies_to is not None and prompt.metadata.get(self._applies_to) is None:
             return Verdict(Outcome.NOT_APPLICABLE, f"the row has no {self._applies_to}")
-        if self._unless is not None and metadata.get(self._unless):
+        if self._unless is not None and prompt.metadata.get(self._unless):
             return Verdict(Outcome.NOT_APPLICABLE, f"the row is marked {self._unless}")
         return None
 
-    def _answer_logits(self, rendered: list[list[int]]) -> Tensor:
-        """Logits `[n, 2]` of the positive and the negative answer, float32, on the CPU.
+    def _verdict(self, answer: Answer) -> Verdict:
+        if isinstance(answer, Unanswered):
+            return Verdict(Outcome.UNDECIDED, answer.reason)
+        if isinstance(answer, Said):
+            word = (self._question.positive if answer.positive else self._question.negative).strip()
+            outcome = Outcome.SATISFIED if answer.positive else Outcome.VIOLATED
+            return Verdict(outcome, f"answered {word}; no probability, so that the threshold did not apply")
+        return self._weighed(answer)
 
-        Padding stands on the right, where a causal model cannot see it; the model's head runs on last positions only.
-        """
-        model = self._loaded.model
-        lengths = torch.tensor([len(ids) for ids in rendered])
-        width = int(lengths.max())
-        input_ids = torch.tensor([[*ids, *[0] * (width - len(ids))] for ids in rendered], device=model.device)
-        mask = (torch.arange(width) < lengths[:, None]).to(model.device, torch.long)
-        last, which = torch.unique(lengths - 1, return_inverse=True)
-        keep = {"logits_to_keep": last.to(model.device)} if _keeps_logits(model) else {}
-        with torch.inference_mode():
-            logits = model(input_ids=input_ids, attention_mask=mask, use_cache=False, **keep).logits[..., self._answers]
-        position = which if keep else lengths - 1
-        return logits[torch.arange(len(rendered)), position.to(logits.device)].float().cpu()
-
-    def _verdict(self, positive: float, negative: float) -> Verdict:
-        margin = positive - negative
+    def _weighed(self, answer: Weighed) -> Verdict:
+        """A probability that is a bound decides only what holds on all of its side."""
+        margin = answer.positive - answer.negative
         if not math.isfinite(margin):
-            return Verdict(Outcome.UNDECIDED, f"the judge model's answer is not finite (logits {positive}, {negative})")
+            values = f"log-probabilities {answer.positive}, {answer.negative}"
+            return Verdict(Outcome.UNDECIDED, f"the judge model's answer is not finite ({values})")
         probability = 1 / (1 + math.exp(-margin)) if margin > -700 else 0.0
-        outcome = Outcome.SATISFIED if probability >= self._threshold else Outcome.VIOLATED
-        return Verdict(outcome, f"P({self._positive.strip()}) = {probability:.3f}, margin {margin:+.2f}")
+        passes = probability >= self._threshold
+        sign = "≥" if answer.negative_is_bound else "≤" if answer.positive_is_bound else "="
+        word = self._question.positive.strip()
+        reason = f"P({word}) {sign} {probability:.3f}, threshold {self._threshold:g}, margin {margin:+.2f}"
+        if (passes and answer.positive_is_bound) or (not passes and answer.negative_is_bound):
+            return Verdict(Outcome.UNDECIDED, f"{reason}: the server listed too few alternatives to tell")
+        return Verdict(Outcome.SATISFIED if passes else Outcome.VIOLATED, reason)
 
 
-def _keeps_logits(model: PreTrainedModel) -> bool:
-    return "logits_to_keep" in inspect.signature(model.forward).parameters
+def _endpoint(settings: Mapping[str, Any], question: Question) -> Backend:
+    """The backend of an endpoint, whose client is imported only where there is one."""
+    if importlib.util.find_spec("openai") is None:
+        raise UserError(f"judge {question.title}: an endpoint needs the package openai: pip install 'cgpo[endpoint]'")
+    from cgpo.judges.endpoint import Endpoint, EndpointBackend
 
-
-def _shortest(*limits: int | None) -> int | None:
-    return min((limit for limit in limits if limit is not None), default=None)
-
-
-def _load(path: str, device: str, dtype: str) -> _Loaded:
-    """The model of a path, loaded once for each device."""
-    with _loading:
-        if (path, device) not in _loaded:
-            tokenizer = load_tokenizer(path)
-            model: PreTrainedModel = load_whole(AutoModelForCausalLM, path, dtype=dtype)
-            try:
-                torch.nn.Module.to(model, device)
-            except RuntimeError as error:
-                first_line = str(error).strip().splitlines()[0]
-                raise UserError(f"judge model {path}: cannot be put on {device}: {first_line}") from error
-            _loaded[path, device] = _Loaded(model.eval().requires_grad_(False), tokenizer)
-        return _loaded[path, device]
+    return EndpointBackend(Endpoint.of(settings, question.title), question)

@@ -1,26 +1,23 @@
 """From a template and a sample to the tokens that a judge model reads, the same when it is trained and when it judges.
 
 A template is a text with the fields `{prompt}`, `{response}` and `{ground_truth}`. What stands in the fields is a
-stranger's text: it is inserted as it is, in one pass (a field's name inside a response stays text), and its special
-tokens are read as plain characters. Only the template's own text and the tokenizer's chat template yield special
-tokens.
+stranger's text: it is inserted in one pass (a field's name inside a response stays text), with hidden characters
+written out, and its special tokens are read as plain characters. Only the template's own text and the tokenizer's chat
+template yield special tokens. `{fence}` is a mark that no field contains; a template puts it around its fields.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
 from cgpo.errors import UserError
+from cgpo.judges.encoding import FIELD, around, encode, plain, runs_of
+from cgpo.judges.strangers import fence, visible, without_markers
 from cgpo.types import Sample
 
-_FIELD = re.compile(r"\{(prompt|response|ground_truth)\}")
-_CONTENT = "\N{OBJECT REPLACEMENT CHARACTER}content\N{OBJECT REPLACEMENT CHARACTER}"
 _ELLIPSIS = " … "
 
 
@@ -67,19 +64,46 @@ def render(
         UserError: the template alone is longer than `max_length`, or asks for a `ground_truth` that the row lacks.
     """
     fields = _fields(template, sample)
-    ids = _encode(template, fields, tokenizer)
+    template = template.replace("{fence}", fence(fields))
+    ids = encode(template, fields, tokenizer)
     if max_length is None or len(ids) <= max_length:
         return ids
-    bare = len(_encode(template, dict.fromkeys(fields, ""), tokenizer))
-    encoded = {name: _plain(text, tokenizer) for name, text in fields.items()}
+    bare = len(encode(template, dict.fromkeys(fields, ""), tokenizer))
+    encoded = {name: plain(text, tokenizer) for name, text in fields.items()}
     limit = _equal_share([len(tokens) for tokens in encoded.values()], max_length - bare)
     while limit >= 0:
         short = {name: _shortened(fields[name], encoded[name], limit, tokenizer) for name in fields}
-        ids = _encode(template, short, tokenizer)
+        ids = encode(template, short, tokenizer)
         if len(ids) <= max_length:
             return ids
         limit -= 1
     raise UserError(f"judge template {template[:40]!r}: its own text is {bare} tokens, the limit is {max_length}")
+
+
+def render_message(template: str, sample: Sample, max_characters: int) -> str:
+    """The same as a message to a server, whose tokenizer and special tokens are not known.
+
+    Args:
+        template: the template's text.
+        sample: the prompt and the response.
+        max_characters: what a longer message is shortened to, as `render` shortens.
+
+    Raises:
+        UserError: the template alone is longer, or asks for a `ground_truth` that the row lacks.
+    """
+    fields = {name: without_markers(text) for name, text in _fields(template, sample).items()}
+    template = template.replace("{fence}", fence(fields))
+    own = len(FIELD.sub("", template))
+    limit = _equal_share([len(text) for text in fields.values()], max_characters - own)
+    if limit < 0:
+        raise UserError(f"judge template {template[:40]!r}: its own text is {own} characters of {max_characters}")
+    short = {name: _shortened_text(text, limit) for name, text in fields.items()}
+    return FIELD.sub(lambda field: short[field[1]], template)
+
+
+def needs_ground_truth(template: str) -> bool:
+    """Whether the template has the field `{ground_truth}`."""
+    return "ground_truth" in FIELD.findall(template)
 
 
 def answer_token(word: str, template: str, tokenizer: PreTrainedTokenizerBase) -> int:
@@ -93,12 +117,12 @@ def answer_token(word: str, template: str, tokenizer: PreTrainedTokenizerBase) -
     Raises:
         UserError: the word is not one token there.
     """
-    literals = [piece for piece in _FIELD.split(template) if piece]
-    before = _around(tokenizer)[1] or literals[-1]
-    runs = _runs(before, tokenizer)
+    literals = [piece for piece in FIELD.split(template) if piece]
+    before = around(tokenizer)[1] or literals[-1]
+    runs = runs_of(before, tokenizer)
     context = runs[-1] if isinstance(runs[-1], str) else ""
-    start, whole = _plain(context, tokenizer), _plain(context + word, tokenizer)
-    added = whole[len(start) :] if whole[: len(start)] == start else _plain(word, tokenizer)
+    start, whole = plain(context, tokenizer), plain(context + word, tokenizer)
+    added = whole[len(start) :] if whole[: len(start)] == start else plain(word, tokenizer)
     if len(added) != 1:
         pieces = tokenizer.convert_ids_to_tokens(added)
         raise UserError(
@@ -108,72 +132,14 @@ def answer_token(word: str, template: str, tokenizer: PreTrainedTokenizerBase) -
 
 
 def _fields(template: str, sample: Sample) -> dict[str, str]:
-    names = set(_FIELD.findall(template))
+    names = set(FIELD.findall(template))
     fields = {"prompt": sample.prompt.text, "response": sample.response}
-    if "ground_truth" in names:
+    if needs_ground_truth(template):
         truth = sample.prompt.metadata.get("ground_truth")
         if truth is None:
             raise UserError(f"row {sample.prompt.key}: the judge's template needs metadata 'ground_truth'")
         fields["ground_truth"] = " or ".join(map(str, truth)) if isinstance(truth, list | tuple) else str(truth)
-    return {name: text for name, text in fields.items() if name in names}
-
-
-def _encode(template: str, fields: Mapping[str, str], tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The template with its fields filled, inside the chat template, as tokens."""
-    opening, closing = _around(tokenizer)
-    runs: list[int | str] = [*_prefix(tokenizer), *_runs(opening, tokenizer)]
-    for i, piece in enumerate(_FIELD.split(template)):
-        runs += [fields[piece]] if i % 2 else _runs(piece, tokenizer)
-    runs += _runs(closing, tokenizer)
-    ids: list[int] = []
-    text = ""
-    for run in runs:
-        if isinstance(run, str):
-            text += run
-            continue
-        ids += [*_plain(text, tokenizer), run]
-        text = ""
-    return ids + _plain(text, tokenizer)
-
-
-def _plain(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Tokens of a text in which nothing counts as a special token."""
-    if not text:
-        return []
-    ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
-    return [int(i) for i in ids]
-
-
-def _runs(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int | str]:
-    """A trusted text cut at its special tokens: their ids, and the plain text between them."""
-    special = {str(token): i for i, token in tokenizer.added_tokens_decoder.items()}
-    if not special or not text:
-        return [text] if text else []
-    cut = re.split("(" + "|".join(map(re.escape, sorted(special, key=len, reverse=True))) + ")", text)
-    return [special.get(piece, piece) for piece in cut if piece]
-
-
-def _prefix(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """What the tokenizer puts before a text; a chat template writes it itself."""
-    begin = tokenizer.convert_tokens_to_ids(str(tokenizer.bos_token)) if tokenizer.bos_token else None
-    if tokenizer.chat_template or not isinstance(begin, int):
-        return []
-    return [begin] if tokenizer("")["input_ids"][:1] == [begin] else []
-
-
-def _around(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:
-    """What the chat template writes before and after the user's text; nothing without one."""
-    return _chat_frame(tokenizer) if tokenizer.chat_template else ("", "")
-
-
-@lru_cache(maxsize=16)
-def _chat_frame(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:
-    turn = [{"role": "user", "content": _CONTENT}]
-    text = tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True, enable_thinking=False)
-    opening, found, closing = str(text).partition(_CONTENT)
-    if not found:
-        raise UserError(f"chat template of {tokenizer.name_or_path}: it does not show the user's text")
-    return opening, closing
+    return {name: visible(text) for name, text in fields.items() if name in names}
 
 
 def _equal_share(lengths: list[int], budget: int) -> int:
@@ -188,10 +154,17 @@ def _equal_share(lengths: list[int], budget: int) -> int:
     return max(lengths, default=0)
 
 
+def _shortened_text(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    kept = max(limit - len(_ELLIPSIS), 0)
+    return text[: kept - kept // 2] + _ELLIPSIS[:limit] + text[len(text) - kept // 2 :]
+
+
 def _shortened(text: str, ids: list[int], limit: int, tokenizer: PreTrainedTokenizerBase) -> str:
     if len(ids) <= limit:
         return text
-    kept = limit - len(_plain(_ELLIPSIS, tokenizer))
+    kept = limit - len(plain(_ELLIPSIS, tokenizer))
     if kept < 2:
         return str(tokenizer.decode(ids[:limit])) if limit else ""
     head, tail = kept - kept // 2, kept // 2

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from cgpo.judges.question import Question
 from cgpo.judges.rendering import answer_token, load_template, render
 from cgpo.policy.causal import load_policy
 from cgpo.stages.fitting import FitSettings, fit
@@ -49,7 +50,7 @@ class JudgeModelTraining:
     fit: FitSettings
 
     def build(self, folder: Path) -> None:
-        """Writes the judge model as a `transformers` folder."""
+        """Writes the judge model as a `transformers` folder, with the question that it was trained on beside it."""
         policy = load_policy(self.policy)
         template = load_template(self.template)
         answers = [answer_token(word, template, policy.tokenizer) for word in (self.negative, self.positive)]
@@ -61,6 +62,7 @@ class JudgeModelTraining:
         loss = partial(answer_loss, answers=answers, pad_id=policy.pad_id)
         fit(policy.model, examples, loss, self.fit, f"judge model for {self.template}")
         policy.save(folder)
+        Question(template, self.positive, self.negative, self.template).save(folder)
 
 
 def answer_loss(model: nn.Module, batch: Sequence[Labelled], answers: Sequence[int], pad_id: int) -> Tensor:

@@ -18,7 +18,8 @@ from cgpo.judges.rendering import load_template
 from cgpo.policy.causal import CausalPolicy, policy_of
 from cgpo.types import Prompt, Sample
 
-JUDGE_LANGUAGE = [*map(load_template, ("false_refusal", "factuality", "safety")), " yes", " no"] * 100
+JUDGE_TEMPLATES = ("suite_false_refusal", "suite_factuality", "suite_safety")
+JUDGE_LANGUAGE = [*map(load_template, JUDGE_TEMPLATES), " yes", " no"] * 100
 """The judges' questions and answers, often enough that each of their words becomes one token."""
 
 

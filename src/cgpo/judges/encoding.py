@@ -1,0 +1,87 @@
+"""Tokens of a filled template: special ones only where the template or the tokenizer's chat template put them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+
+from transformers import PreTrainedTokenizerBase
+
+from cgpo.errors import UserError
+
+FIELD = re.compile(r"\{(prompt|response|ground_truth)\}")
+"""A field of a template, where a stranger's text goes."""
+_CONTENT = "\N{OBJECT REPLACEMENT CHARACTER}content\N{OBJECT REPLACEMENT CHARACTER}"
+
+
+def encode(template: str, fields: Mapping[str, str], tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The template with its fields filled, inside the chat template, as tokens."""
+    opening, closing = around(tokenizer)
+    runs: list[int | str] = [*_prefix(tokenizer), *runs_of(opening, tokenizer)]
+    for i, piece in enumerate(FIELD.split(template)):
+        runs += [fields[piece]] if i % 2 else runs_of(piece, tokenizer)
+    runs += runs_of(closing, tokenizer)
+    ids: list[int] = []
+    text = ""
+    for run in runs:
+        if isinstance(run, str):
+            text += run
+            continue
+        ids += [*plain(text, tokenizer), run]
+        text = ""
+    return ids + plain(text, tokenizer)
+
+
+def plain(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Tokens of a text in which nothing counts as a special token, nor as another marker that was added to the words.
+
+    What is still read as a marker is cut in half until it no longer is.
+    """
+    if not text:
+        return []
+    found = tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
+    ids = [int(i) for i in found]
+    if len(text) == 1 or not _markers(tokenizer) & set(ids):
+        return ids
+    middle = len(text) // 2
+    return plain(text[:middle], tokenizer) + plain(text[middle:], tokenizer)
+
+
+@lru_cache(maxsize=16)
+def _markers(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Added tokens that are more than one visible character, special or not; not the token of what is unknown."""
+    added = tokenizer.added_tokens_decoder.items()
+    return frozenset(i for i, token in added if len(str(token).strip()) > 1 and i != tokenizer.unk_token_id)
+
+
+def runs_of(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int | str]:
+    """A trusted text cut at its special tokens: their ids, and the plain text between them."""
+    special = {str(token): i for i, token in tokenizer.added_tokens_decoder.items()}
+    if not special or not text:
+        return [text] if text else []
+    cut = re.split("(" + "|".join(map(re.escape, sorted(special, key=len, reverse=True))) + ")", text)
+    return [special.get(piece, piece) for piece in cut if piece]
+
+
+def _prefix(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """What the tokenizer puts before a text; a chat template writes it itself."""
+    begin = tokenizer.convert_tokens_to_ids(str(tokenizer.bos_token)) if tokenizer.bos_token else None
+    if tokenizer.chat_template or not isinstance(begin, int):
+        return []
+    return [begin] if tokenizer("")["input_ids"][:1] == [begin] else []
+
+
+def around(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:
+    """What the chat template writes before and after the user's text; nothing without one."""
+    return _chat_frame(tokenizer) if tokenizer.chat_template else ("", "")
+
+
+@lru_cache(maxsize=16)
+def _chat_frame(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:
+    turn = [{"role": "user", "content": _CONTENT}]
+    text = tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True, enable_thinking=False)
+    opening, found, closing = str(text).partition(_CONTENT)
+    if not found:
+        raise UserError(f"chat template of {tokenizer.name_or_path}: it does not show the user's text")
+    return opening, closing
