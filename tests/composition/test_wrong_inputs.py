@@ -108,10 +108,10 @@ CASES = {
     "reward.safety.path=/does/not/exist": ["reward.safety.path: /does/not/exist: "],
     "judge_models.safety=/does/not/exist": ["judges.safety.model: /does/not/exist: "],
     # A judge behind an endpoint.
-    "judges.safety.endpoint={url:localhost:8000/v1,model:m}": ["judges.safety: judge safety: endpoint: url is 'localhost"],
+    "judges.safety.endpoint={url:localhost:8000/v1,model:m}": ["safety: endpoint: url is 'localhost:8000"],
     "judges.safety.endpoint={url:http://localhost:8000/v1}": ["judges.safety: judge safety: endpoint: ", "'model' is"],
     "judges.safety.endpoint={url:http://localhost/v1,model:m,retry:1}": ["no setting 'retry'; choose ", "retries"],
-    "judges.safety.endpoint={url:http://127.0.0.1:9/v1,model:m,retries:0}": ["m at http://127.0.0.1:9/v1: no connection"],
+    "judges.safety.endpoint={url:http://127.0.0.1:9/v1,model:m,retries:0}": ["127.0.0.1:9/v1: no connection"],
     "judges.safety.model=null": ["judges.safety: ", "model=FOLDER_OR_HUB_ID or an endpoint={url:…,model:…}"],
     "pipeline.sft.base=artifact:warmup": ["pipeline: ", "a recipe needs its own result"],
     # An override that cannot be read.
