@@ -8,7 +8,7 @@ import pytest
 
 from cgpo.errors import UserError
 from cgpo.judges import sandbox
-from cgpo.judges.code import CodeJudge, last_fenced_block
+from cgpo.judges.code import CodeJudge
 from cgpo.types import Outcome, Prompt, Sample, Verdict
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
@@ -54,24 +54,6 @@ def test_a_program_that_does_not_load_says_why(judge: CodeJudge) -> None:
     assert verdict(judge, "import numpy", "assert add(1, 2) == 3").reason.startswith(
         "the program does not load: ModuleNotFoundError: No module named 'numpy'"
     )
-
-
-@pytest.mark.parametrize(
-    ("response", "code"),
-    [
-        ("no code", None),
-        ("```python\nx = 1\n", None),
-        ("x = 1\n```", None),
-        ("```python\nx = 1\n```", "x = 1\n"),
-        ("```\nx = 1\n```", "x = 1\n"),
-        ("```py\r\nx = 1\r\n```", "x = 1\n"),
-        ("a\n```python\nx = 1\n```\nor\n```python\nx = 2\n```\nb", "x = 2\n"),
-        ("```python\nx = 1\n```\nand\n```python\nx = 2", "x = 1\n"),
-        ("~~~python\ns = '''\n```\n'''\n~~~", "s = '''\n```\n'''\n"),
-    ],
-)
-def test_the_last_complete_fenced_block_counts(response: str, code: str | None) -> None:
-    assert last_fenced_block(response) == code
 
 
 def test_it_applies_to_rows_with_tests_only(judge: CodeJudge) -> None:
@@ -122,6 +104,8 @@ def test_a_check_function_tests_the_entry_point_after_the_shown_beginning(judge:
         ),
         ("from collections import Counter\ndef f(s): return Counter(s)", "assert f('aab') == {'a': 2, 'b': 1}"),
         ("def sum(a, b): return a + b + 1", "assert sum(1, 2) == 4"),
+        ("def string(a): return str(a)", "assert string(3) == '3'"),
+        ("class Solution:\n    def f(self, a): return a + 1", "assert Solution().f(1) == 2"),
         ("def f(x): return x", "assert math.isclose(f(0.1 + 0.2), 0.3)"),
         ("if __name__ == '__main__':\n    input()\ndef f(): return 1", "assert f() == 1"),
         ("print('hello')\ndef f(): return 1", "assert f() == 1"),
@@ -144,6 +128,7 @@ def test_values_cross_to_the_tester_and_back(judge: CodeJudge, program: str, tes
         ("def f(): return None", "assert f()"),
         ("def f(): raise ValueError", "try:\n    f()\nexcept KeyError:\n    pass"),
         ("f = 1", "assert f(1) == 1"),
+        ("def f(): return -1\ndef all(x): return True", "r = [f()]\nassert all(v > 0 for v in r)"),
     ],
 )
 def test_wrong_values_do_not(judge: CodeJudge, program: str, test: str) -> None:
@@ -169,9 +154,47 @@ def test_many_at_once_keep_their_order(judge: CodeJudge) -> None:
     assert [v.outcome == Outcome.SATISFIED for v in judge.judge(samples)] == [i % 3 == 1 for i in range(30)]
 
 
+def test_only_blocks_with_a_named_tag_may_count() -> None:
+    try:
+        judge = CodeJudge(workers=1, languages=["Python", ""])
+    except UserError as error:
+        pytest.skip(str(error))
+    prompt = Prompt("row", "", metadata={"unit_tests": ["assert f() == 1"]})
+    right, wrong = "def f(): return 1\n", "def f(): return 2\n"
+    responses = [
+        f"```python\n{right}```\n```bash\nls\n```",
+        f"```\n{right}```",
+        f"```js\n{right}```",
+        f"```python\n{wrong}```\n```js\n{right}```",
+    ]
+    found = judge.judge([Sample(prompt, response) for response in responses])
+    judge.close()
+    assert [verdict.outcome for verdict in found] == [Outcome.SATISFIED] * 2 + [Outcome.VIOLATED] * 2
+    assert found[2].reason == "no complete fenced code block tagged 'python' or ''"
+    with pytest.raises(UserError, match=r"languages must be a list such as \[python, py\], not 'python'"):
+        CodeJudge(languages="python")
+
+
 def test_tests_that_are_not_lines_are_the_users_to_know(judge: CodeJudge) -> None:
     with pytest.raises(UserError, match="row rows:7: metadata 'unit_tests'"):
         judge.judge([Sample(Prompt("rows:7", "", metadata={"unit_tests": "assert f()"}), "```\nf = 1\n```")])
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"unit_tests": ["assert f()", 3]}, "'unit_tests' must be a list of lines of Python"),
+        ({"unit_tests": ["assert f()"], "test_setup_code": ["import os"]}, "'test_setup_code' must be a text, not"),
+        ({"test": 3, "entry_point": "f"}, "'test' must be a text, not 3"),
+        ({"inputs": ["1"], "outputs": ["1", "2"]}, "'inputs' has 1 texts, but 'outputs' 2"),
+        ({"inputs": ["1"]}, "'outputs' must be a list of texts"),
+        ({"inputs": "1", "outputs": ["1"]}, "'inputs' must be a list of texts"),
+        ({"inputs": ["1"], "outputs": [1]}, "'outputs' must be a list of texts"),
+    ],
+)
+def test_bad_rows_are_named_when_they_are_loaded(judge: CodeJudge, metadata: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=f"row rows:7: metadata {message}"):
+        judge.check_prompt(Prompt("rows:7", "", metadata=metadata))
 
 
 def test_a_machine_without_bubblewrap_stops_with_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,8 +1,6 @@
-"""Runs untrusted programs against tests inside bubblewrap, from a warm process: one fork of it a run.
+"""Runs untrusted programs against tests from a warm process that is shut off from the machine: one fork of it a run.
 
-No network, no files but a read-only Python and a private `/tmp`, no environment, no capabilities, limits on memory,
-processes, file sizes and time. Works as root (which first becomes uid 65534) and as an ordinary user.
-`cgpo.judges.inside` says why a pass cannot be forged.
+`cgpo.judges.isolation` says what the process cannot reach, `cgpo.judges.inside` why a pass cannot be forged.
 """
 
 from __future__ import annotations
@@ -12,23 +10,20 @@ import json
 import os
 import secrets
 import select
-import shutil
 import signal
 import struct
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from cgpo.errors import UserError
+from cgpo.judges.isolation import BUBBLEWRAP, NONE, isolated_python, private_folder
 
-_NOBODY = "65534"
 _START_SECONDS = 20.0
 _GRACE_SECONDS = 5.0
-_INSIDE = ("wire", "program", "tester", "zygote")
+_INSIDE = ("wire", "script", "program", "streams", "tester", "seccomp", "household", "zygote")
 _BOOTSTRAP = """
 import sys, json, types
 sys.path[:] = [p for p in sys.path if p]
@@ -52,16 +47,19 @@ class Tests:
     """What a program is run against.
 
     Attributes:
-        sources: each one test: an assertion, or with `entry_point` the definition of `check(candidate)`.
+        sources: each one test: an assertion; with `entry_point` the definition of `check(candidate)`; with `inputs` the
+            text that the program should print.
         setup: run before the tests, and before the program.
         entry_point: the function that is handed to `check`; empty where the tests call by name.
-        prefix: trusted code whose names the tests may use.
+        prefix: trusted code whose names the tests may use; the program goes on after it, where the two fit.
+        inputs: for each test what the program, run as a script, reads; empty where the program is not a script.
     """
 
     sources: tuple[str, ...]
     setup: str = ""
     entry_point: str = ""
     prefix: str = ""
+    inputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,6 +69,7 @@ class Report:
     Attributes:
         problems: for each test that was run, `None` or the problem in a line.
         timed_out: the run was ended at its time limit.
+        out_of_memory: the run was ended at its memory limit.
         load_problem: why the program could not be loaded.
         complete: the tester came to the end of its tests.
         judge_problem: the tests ask for something that the sandbox cannot do.
@@ -78,6 +77,7 @@ class Report:
 
     problems: tuple[str | None, ...]
     timed_out: bool
+    out_of_memory: bool
     load_problem: str | None
     complete: bool
     judge_problem: str | None
@@ -88,25 +88,38 @@ class Sandbox:
 
     Args:
         timeout: wall-clock seconds a run.
-        memory_mb: address space of each process of a run.
+        memory_mb: memory of a run, all its processes and files together, and the address space of each.
         processes: most processes and threads of a run.
+        isolation: `bubblewrap`, or `none_i_accept_the_risk`, which warns and goes on without it.
 
     Raises:
         UserError: this machine cannot isolate programs; the message says what to install or to enable.
     """
 
-    def __init__(self, timeout: float = 5.0, memory_mb: int = 512, processes: int = 24) -> None:
-        self._limits = {"seconds": timeout, "bytes": memory_mb << 20, "processes": processes}
+    def __init__(
+        self, timeout: float = 5.0, memory_mb: int = 512, processes: int = 24, isolation: str = BUBBLEWRAP
+    ) -> None:
+        self._command = isolated_python(isolation)
+        self._folder = private_folder() if isolation == NONE else None
+        self._limits = {
+            "seconds": timeout,
+            "bytes": memory_mb << 20,
+            "processes": processes,
+            "folder": self._folder.name if self._folder else "/tmp",
+            "alone": self._folder is None,
+        }
         self._process: subprocess.Popen[bytes] | None = None
         self._fds: dict[str, int] = {}
-        self._python = _usable_python()
-        self.start()
+        try:
+            self.start()
+        except SandboxError as error:
+            raise UserError(f"the code judge cannot run programs here: {error}") from None
 
     def start(self) -> None:
         """Starts the warm process, if it does not run."""
         if self._process is not None and self._process.poll() is None:
             return
-        self.close()
+        self._end()
         inner: dict[str, int] = {}
         for name in ("control", "programs", "tests"):
             inner[name], self._fds[name] = os.pipe()
@@ -115,19 +128,21 @@ class Sandbox:
         sources = [(name, (files("cgpo.judges.inside") / f"{name}.py").read_text()) for name in _INSIDE]
         arguments = json.dumps([sources, inner, self._limits])
         self._process = subprocess.Popen(
-            [*_isolated(self._python), "-c", _BOOTSTRAP, arguments],
+            [*self._command, "-c", _BOOTSTRAP, arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=list(inner.values()),
             start_new_session=True,
+            env={"PATH": "/usr/bin:/bin", "PYTHONHASHSEED": "0"},
+            cwd="/",
         )
         for fd in inner.values():
             os.close(fd)
         for fd in self._fds.values():
             os.set_blocking(fd, False)
         if self._read("status", time.monotonic() + _START_SECONDS) != b"r":
-            self.close()
+            self._end()
             raise SandboxError("the sandbox does not start")
 
     def run(self, program: str, tests: Tests) -> Report:
@@ -140,19 +155,30 @@ class Sandbox:
         seconds = float(self._limits["seconds"])
         deadline = time.monotonic() + seconds + _GRACE_SECONDS
         nonce = secrets.token_hex(16)
-        work = {"tests": tests.sources, "setup": tests.setup, "entry_point": tests.entry_point, "prefix": tests.prefix}
+        script = bool(tests.inputs)
+        shown = {"program": program, "prefix": tests.prefix, "setup": tests.setup, "script": script}
+        hidden = {name: getattr(tests, name) for name in ("sources", "setup", "entry_point", "prefix", "inputs")}
         try:
             self._write("control", b"g", deadline)
-            self._write("programs", _frame({"program": program, "setup": tests.setup}), deadline)
-            self._write("tests", _frame({**work, "nonce": nonce}), deadline)
+            self._write("programs", _frame(shown), deadline)
+            self._write("tests", _frame({**hidden, "nonce": nonce}), deadline)
             status, report = self._collect(deadline)
-        except (OSError, SandboxError) as error:
-            self.close()
+            clean = self._read("status", deadline) == b"c"
+            found = _report(report, nonce, len(tests.sources), status)
+        except (OSError, ValueError, SandboxError) as error:
+            self._end()
             raise SandboxError(f"the sandbox failed: {error}") from None
-        return _report(report, nonce, len(tests.sources), timed_out=status == b"t")
+        if not clean:
+            self._end()
+        return found
 
     def close(self) -> None:
-        """Ends the warm process and everything in it."""
+        """Ends the warm process and everything in it, and removes its folder."""
+        self._end()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def _end(self) -> None:
         for fd in self._fds.values():
             os.close(fd)
         self._fds = {}
@@ -197,7 +223,7 @@ def _frame(message: Any) -> bytes:
     return struct.pack("<I", len(data)) + data
 
 
-def _report(data: bytes, nonce: str, count: int, timed_out: bool) -> Report:
+def _report(data: bytes, nonce: str, count: int, status: bytes) -> Report:
     """Reads the tester's frames; one cut off in the middle, by a kill, is left out."""
     problems: list[str | None] = []
     load_problem = judge_problem = None
@@ -216,59 +242,4 @@ def _report(data: bytes, nonce: str, count: int, timed_out: bool) -> Report:
             load_problem = content[1]
         else:
             problems.append(None if content is None else content[1])
-    return Report(tuple(problems), timed_out, load_problem, complete, judge_problem)
-
-
-def _isolated(python: str) -> list[str]:
-    """The command that starts a Python inside bubblewrap."""
-    prefix = str(Path(python).parent.parent)
-    become = ["setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups"] if os.geteuid() == 0 else []
-    command = [*become, "bwrap", "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent"]
-    command += ["--new-session", "--as-pid-1", "--clearenv", "--cap-drop", "ALL", "--ro-bind", "/usr", "/usr"]
-    for name in ("lib", "lib32", "lib64"):
-        path = Path("/", name)
-        if path.is_symlink():
-            command += ["--symlink", os.readlink(path), str(path)]
-        elif path.is_dir():
-            command += ["--ro-bind", str(path), str(path)]
-    if not prefix.startswith("/usr"):
-        command += ["--ro-bind", prefix, prefix]
-    command += ["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev", "--size", str(64 << 20), "--tmpfs", "/tmp"]
-    command += ["--remount-ro", "/"]
-    command += ["--chdir", "/tmp", "--setenv", "PATH", "/usr/bin", "--setenv", "PYTHONHASHSEED", "0"]
-    return [*command, python, "-s", "-S", "-B"]
-
-
-def _usable_python() -> str:
-    """A Python that starts inside the sandbox; as root one that an ordinary user may read.
-
-    Raises:
-        UserError: there is none, or the machine lacks what isolation needs.
-    """
-    for tool, package in (("bwrap", "bubblewrap"), ("setpriv", "util-linux")):
-        if shutil.which(tool) is None and (tool == "bwrap" or os.geteuid() == 0):
-            raise UserError(f"the code judge needs {tool} to isolate programs: apt-get install {package}")
-    own = os.path.realpath(sys.executable)
-    problem = ""
-    for python in dict.fromkeys([own, *map(os.path.realpath, ("/usr/bin/python3", "/usr/local/bin/python3"))]):
-        if not os.path.exists(python):
-            continue
-        tried = subprocess.run(
-            [
-                *_isolated(python),
-                "-c",
-                "import sys; sys.exit(0 if sys.version_info >= (3, 9) else 'Python is too old')",
-            ],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_START_SECONDS,
-        )
-        if tried.returncode == 0:
-            return python
-        problem = (tried.stderr.strip().splitlines() or [f"exit code {tried.returncode}"])[-1]
-    raise UserError(
-        f"the code judge cannot isolate programs here ({problem}): it needs bubblewrap 0.8 or later, user namespaces "
-        "(sysctl kernel.unprivileged_userns_clone=1; on Ubuntu 24.04 kernel.apparmor_restrict_unprivileged_userns=0; "
-        "in Docker --security-opt seccomp=unconfined) and, as root, a Python that all may read (/usr/bin/python3)"
-    )
+    return Report(tuple(problems), status == b"t", status == b"m", load_problem, complete, judge_problem)

@@ -11,15 +11,15 @@ from cgpo.judges.inside.wire import GoneError, Link, decode, encode
 _MOST_ITEMS = 1_000_000
 
 
-def serve(link: Link, program: str, setup: str) -> None:
+def serve(link: Link, work: dict[str, Any]) -> None:
     """Waits for the tester's word, loads the program, then answers requests until the tester is gone."""
     link.receive()
     namespace: dict[str, Any] = {"__name__": "program"}
     with contextlib.suppress(Exception):  # it may need names of the program: the tester runs it too
-        exec(setup, namespace)
+        exec(work["setup"], namespace)
     objects = _Objects(link)
     try:
-        exec(compile(program, "<program>", "exec"), namespace)
+        exec(_compiled(work["prefix"], work["program"]), namespace)
         answer = ["ok", [name for name in namespace if isinstance(name, str)], []]
     except BaseException as error:
         answer = _error(error)
@@ -35,6 +35,14 @@ def serve(link: Link, program: str, setup: str) -> None:
             return
         except BaseException as error:
             answer = _error(error)
+
+
+def _compiled(prefix: str, program: str) -> Any:
+    """The program after the beginning that the prompt shows, or alone where the two do not fit."""
+    if prefix:
+        with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+            return compile(prefix + "\n" + program, "<program>", "exec")
+    return compile(program, "<program>", "exec")
 
 
 def _error(error: BaseException) -> list[Any]:

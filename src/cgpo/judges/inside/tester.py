@@ -159,30 +159,33 @@ class Names(dict):
     """The tests' globals: their own names, then the standard library, then the program's.
 
     A builtin stays the builtin even where the program defines one of that name, except the one that a test calls
-    without calling anything else of the program (`assert sum(10, 15) == 6`): then that is what it tests.
+    without calling anything else of the program (`assert sum(10, 15) == 6`): then that is what it tests. A module's
+    name that a test calls (`assert string(3) == "3"`) is the program's.
     """
 
     def __init__(self, program: Program) -> None:
         super().__init__(__name__="tests", __builtins__=builtins)
         self.program = program
         self.tested_builtin: str | None = None
+        self.called: frozenset[str] = frozenset()
 
     def __missing__(self, name: str) -> Any:
         if hasattr(builtins, name) and name != self.tested_builtin:
             raise KeyError(name)
-        if name in STANDARD:
+        if name in STANDARD and not (name in self.called and name in self.program.names):
             return importlib.import_module(name)
         if name in self.program.names:
             return self.program.look_up(name)
         raise KeyError(name)
 
-    def choose_builtin(self, source: str) -> None:
-        """Finds the builtin that a test tests, if it tests nothing else."""
+    def prepare(self, source: str) -> None:
+        """Finds what a test calls by name, and the builtin that it tests, if it tests nothing else."""
         self.tested_builtin = None
         names = [node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)]
-        foreign = [name for name in names if not hasattr(builtins, name) and name not in self and name not in STANDARD]
+        foreign = [name for name in names if not hasattr(builtins, name) and name not in STANDARD]
         calls = [node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
         called = [function.id for function in calls if isinstance(function, ast.Name)]
+        self.called = frozenset(called)
         if not foreign and called and called[0] in self.program.names:
             self.tested_builtin = called[0]
 
@@ -203,19 +206,19 @@ def run(link: Link, report: Link, work: dict[str, Any]) -> None:
     except Exception as error:
         report.send(["load", _problem(error, ""), work["nonce"]])
         return
-    for source in work["tests"]:
+    for source in work["sources"]:
         try:
             if entry_point:
                 exec(compile(source, "<test>", "exec"), names)
-                names["check"](names[entry_point])
+                names["check"](program.look_up(entry_point))
             else:
-                names.choose_builtin(source)
+                names.prepare(source)
                 exec(compile(source, "<test>", "exec"), names)
             problem = None
         except BaseException as error:
             problem = _problem(error, source)
         report.send(["test", problem, work["nonce"]])
-    report.send(["done", len(work["tests"]), work["nonce"]])
+    report.send(["done", len(work["sources"]), work["nonce"]])
 
 
 def _problem(error: BaseException, source: str) -> list[str]:
