@@ -38,6 +38,10 @@ def ask(judge: MathJudge, response: str, **metadata: object) -> Verdict:
         ("\\boxed{1}, no, \\boxed{2}", "boxed", "2"),
         ("\\boxed{1} and \\boxed{2", "boxed", "1"),
         ("\\boxed{}", "boxed", None),
+        ("\\boxed{{1}} } {", "boxed", "{1}"),
+        ("\\boxed{\\boxed{1} + 1}", "boxed", "1"),
+        ("\\boxed{ \\boxed{1}", "boxed", "1"),
+        ("The final answer is:\n7", "final_answer", None),
         ("3 + 4 = 7\n#### 7", "gsm8k", "7"),
         ("#### 7\n#### 1,000 ", "gsm8k", "1,000"),
         ("7 ####", "gsm8k", None),
@@ -66,7 +70,21 @@ def test_the_answer_is_read_in_the_form_asked_for(response: str, form: str | Non
         ("50\\%", "50"),
         ("1/2", "\\dfrac{1}{2}"),
         ("0.125", "\\frac18"),
-        ("1/3", "0.3333"),
+        ("1/3", "0.333333"),
+        ("1000", "1 000"),
+        ("1000", "1{,}000"),
+        ("1000000", "1,000,000.0"),
+        ("5 million", "5,000,000"),
+        ("5", "0.005 thousand"),
+        ("18", "US$18"),
+        ("18", "18 €"),
+        ("18 dollars", "18 USD"),
+        ("0.5", "50 percent"),
+        ("2 1/2", "2.5"),
+        ("5/2", "2\\frac{1}{2}"),
+        ("1200", "1.2e3"),
+        ("0.003", "3E-3"),
+        ("B", "option (B)"),
         ("90", "90^\\circ"),
         ("25", "25 \\text{ square meters}"),
         ("(B)", "B"),
@@ -89,6 +107,13 @@ def test_plain_answers_that_are_equal(truth: str, answer: str) -> None:
         ("5 cm", "5 m"),
         ("18 dollars", "18 cents"),
         ("1/3", "0.33"),
+        ("1/3", "0.33333"),
+        ("21/2", "2\\frac{1}{2}"),
+        ("1200", "1.2e2"),
+        ("18 dollars", "18 EUR"),
+        ("5", "5 million"),
+        ("18", "5 thousand"),
+        ("B", "option C"),
         ("17", "16.9999"),
         ("B", "C"),
         ("B", "12"),
@@ -100,7 +125,7 @@ def test_plain_answers_that_are_not(truth: str, answer: str) -> None:
     assert same(truth, answer) in ({False} if answer != "1,8" else {None})
 
 
-@pytest.mark.parametrize("answer", ["5x", "18 or 20", "5 thousand", "2^3", "x", "18 19", "not 18", "1/0"])
+@pytest.mark.parametrize("answer", ["5x", "18 or 20", "a dozen", "2^3", "x", "18 19", "not 18", "1/0"])
 def test_the_rest_takes_mathematics(answer: str) -> None:
     assert same("18", answer) is None
 
@@ -148,16 +173,21 @@ def test_it_applies_to_rows_with_an_answer_and_without_tests(judge: MathJudge) -
     assert ask(judge, "#### 7", answer="7", unit_tests=["assert f()"]).outcome == Outcome.NOT_APPLICABLE
 
 
-@pytest.mark.parametrize("bomb", ["9^{9^{9^9}}", "(x+y+z+w)^{500}", "(" * 400 + "7" + ")" * 400])
-def test_a_bomb_is_not_satisfied_and_the_next_answer_is_judged(judge: MathJudge, bomb: str) -> None:
-    assert ask(judge, f"\\boxed{{{bomb}}}", answer="7").outcome in {Outcome.UNDECIDED, Outcome.VIOLATED}
-    assert ask(judge, "\\boxed{a+b}", answer="b+a").outcome == Outcome.SATISFIED
+def test_a_lenient_judge_takes_a_right_answer_in_another_form() -> None:
+    judge = MathJudge(form="final_answer", lenient=True)
+    assert ask(judge, "\\boxed{7}", answer="7").outcome == Outcome.SATISFIED
+    assert ask(judge, "#### 7", answer="7", answer_form="boxed").outcome == Outcome.SATISFIED
+    assert ask(judge, "\\boxed{7} The final answer is 8.", answer="7").outcome == Outcome.VIOLATED
+    assert ask(judge, "It is 7", answer="7") == Verdict(Outcome.VIOLATED, "no final answer")
 
 
-def test_a_bomb_says_that_time_ran_out(judge: MathJudge) -> None:
-    found = ask(judge, "\\boxed{9^{9^{9^9}}}", answer="7")
-    assert found.outcome == Outcome.UNDECIDED
-    assert found.reason.endswith("the comparison did not end within 2 seconds")
+def test_a_row_says_how_far_a_decimal_stands_for_an_exact_answer(judge: MathJudge) -> None:
+    for truth, answer in (("1/3", "0.33"), ("2/3", "0.667"), ("2/3", "0.66"), ("\\sqrt{2}", "1.41"), ("\\pi", "3.14")):
+        assert ask(judge, f"#### {answer}", answer=truth).outcome == Outcome.VIOLATED
+        assert ask(judge, f"#### {answer}", answer=truth, answer_decimals=2).outcome == Outcome.SATISFIED
+        assert ask(judge, f"#### {answer[:-1]}9", answer=truth, answer_decimals=2).outcome == Outcome.VIOLATED
+    assert ask(judge, "#### 0.3", answer="1/3", answer_decimals=2).outcome == Outcome.VIOLATED
+    assert ask(MathJudge(decimals=2), "#### 0.33", answer="1/3").outcome == Outcome.SATISFIED
 
 
 def test_an_endless_answer_is_a_violation(judge: MathJudge) -> None:
@@ -172,6 +202,7 @@ def test_an_endless_answer_is_a_violation(judge: MathJudge) -> None:
         ({"answer": "7", "answer_form": "box"}, "row gsm.jsonl:3: answer form 'box' is none of boxed, final_answer"),
         ({"answer": [7]}, r"row gsm.jsonl:3: metadata 'answer' must be a text or a number, not \[7\]"),
         ({"answer": True}, "must be a text or a number, not True"),
+        ({"answer": "7", "answer_decimals": "2"}, "metadata 'answer_decimals' must be a number of digits, 1 or more"),
     ],
 )
 def test_bad_rows_are_named_when_they_are_loaded(judge: MathJudge, metadata: dict[str, object], message: str) -> None:
@@ -185,6 +216,10 @@ def test_bad_rows_and_settings_are_the_users_to_know(judge: MathJudge) -> None:
         ask(judge, "7", answer="7", answer_form="box")
     with pytest.raises(UserError, match="math judge: answer form 'box'"):
         MathJudge(form="box")
+    with pytest.raises(UserError, match="math judge: decimals must be a number of digits, 1 or more, not 0"):
+        MathJudge(decimals=0)
+    with pytest.raises(UserError, match="math judge: timeout 0"):
+        MathJudge(timeout=0)
     with pytest.raises(UserError, match="row row: metadata 'answer'"):
         ask(judge, "#### 7", answer=["7"])
 

@@ -5,27 +5,35 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-_FINAL = re.compile(r"\bfinal answer is:?[ \t]*(?=(?P<answer>\S[^\n]*))", re.IGNORECASE)
+_FINAL = re.compile(r"\bfinal answer is\b:?+[ \t]*+(?=\S)", re.IGNORECASE)
 _HASHES = re.compile(r"^[ \t]*####[ \t]*(?P<answer>\S[^\n]*)", re.MULTILINE)
 _LINE = re.compile(r"^[ \t]*A:[ \t]*(?P<answer>\S[^\n]*)", re.MULTILINE)
 _BOXED = re.compile(r"\\f?boxed\s*\{")
+_BRACE = re.compile(r"[{}]")
 
 
 def final_answer(response: str) -> str | None:
     r"""`The final answer is X.`: the last such sentence; its full stop does not belong to the answer."""
-    answer = _last(_FINAL, response)
-    return answer and _sentence(answer)
+    start = max((match.end() for match in _FINAL.finditer(response)), default=None)
+    if start is None:
+        return None
+    end = response.find("\n", start)
+    return _sentence(response[start : len(response) if end < 0 else end].strip())
 
 
 def boxed(response: str) -> str | None:
     r"""`\boxed{X}`: the last one whose braces match."""
-    for opening in reversed(list(_BOXED.finditer(response))):
-        depth = 1
-        for end in range(opening.end(), len(response)):
-            depth += {"{": 1, "}": -1}.get(response[end], 0)
-            if depth == 0:
-                return response[opening.end() : end].strip() or None
-    return None
+    openings = {match.end() for match in _BOXED.finditer(response)}
+    open_braces: list[int] = []
+    last, answer = -1, None
+    for brace in _BRACE.finditer(response) if openings else ():
+        if brace[0] == "{":
+            open_braces.append(brace.end())
+        elif open_braces:
+            start = open_braces.pop()
+            if start in openings and start > last:
+                last, answer = start, response[start : brace.start()].strip()
+    return answer or None
 
 
 def gsm8k(response: str) -> str | None:

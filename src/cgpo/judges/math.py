@@ -19,22 +19,40 @@ class MathJudge:
     Applies to rows with metadata `answer` (a text or a number; a whole solution with its answer in a known form will
     do) and without `unit_tests`. The form is the row's `answer_form`, else the judge's: `final_answer`
     (`The final answer is X.`), `boxed` (`\boxed{X}`), `gsm8k` (`#### X`) or `answer_line` (`A: X`). A right answer in
-    another form is a violation, on purpose. Where nobody names a form, the first known one in the response counts.
+    another form is a violation, on purpose. Where nobody names a form, the first known one in the response counts, in
+    the order boxed, final_answer, gsm8k, answer_line.
 
-    Plain numbers, letters and words are compared at once, mathematics in a process that is killed at its time limit:
-    the sample is then undecided.
+    Two answers are equal as `cgpo.judges.plain.same` says (thousands separators, currencies, per cent, units, choice
+    letters), else as math-verify says. A rounded decimal stands for an exact answer only where the row says so:
+    `answer_decimals: 2` takes `0.33` for `1/3` and `1.41` for `\sqrt{2}`, since they have two digits at least.
+
+    Plain numbers, letters and words are compared at once, mathematics in a process that is killed at its limits of
+    time and memory: the sample is then undecided.
 
     Args:
         form: the form that prompts ask for where their row names none.
+        lenient: whether an answer in another known form counts where the response has none in the required form.
+        decimals: `answer_decimals` where the row names none.
         timeout: seconds for a mathematical comparison.
         memory_mb: memory for it.
 
     Raises:
-        UserError: an unknown form.
+        UserError: an unknown form, or decimals that are no number above 0.
     """
 
-    def __init__(self, form: str | None = None, timeout: float = 3.0, memory_mb: int = 2048) -> None:
+    def __init__(
+        self,
+        form: str | None = None,
+        lenient: bool = False,
+        decimals: int | None = None,
+        timeout: float = 3.0,
+        memory_mb: int = 2048,
+    ) -> None:
+        if timeout <= 0 or memory_mb < 256:
+            raise UserError(f"math judge: timeout {timeout} (above 0), memory_mb {memory_mb} (at least 256)")
         self._form = _known(form, "math judge")
+        self._lenient = lenient
+        self._decimals = _digits(decimals, "math judge: decimals")
         self._symbolic = Symbolic(timeout, memory_mb)
 
     def judge(self, samples: Sequence[Sample]) -> list[Verdict]:
@@ -42,7 +60,7 @@ class MathJudge:
         return [self._judge_one(sample) for sample in samples]
 
     def check_prompt(self, prompt: Prompt) -> None:
-        """Asserts that the row's answer and its form can be read, if it has an answer.
+        """Asserts that the row's answer, its form and its decimals can be read, if it has an answer.
 
         Raises:
             UserError: naming the row.
@@ -50,6 +68,7 @@ class MathJudge:
         if _applies(prompt):
             _truth(prompt)
             _form_of(prompt)
+            _decimals_of(prompt)
 
     def close(self) -> None:
         """Ends the process of the mathematical comparison."""
@@ -61,14 +80,18 @@ class MathJudge:
         truth = _truth(sample.prompt)
         form = _form_of(sample.prompt) or self._form
         answer = extract(sample.response, form)
+        if answer is None and self._lenient:
+            answer = extract(sample.response, None)
         if answer is None:
-            return Verdict(Outcome.VIOLATED, f"no final answer in the form {form}" if form else "no final answer")
+            asked = f" in the form {form}" if form and not self._lenient else ""
+            return Verdict(Outcome.VIOLATED, f"no final answer{asked}")
         if len(answer) > _LONGEST_ANSWER:
             return Verdict(Outcome.VIOLATED, f"the final answer has {len(answer)} characters")
+        decimals = _decimals_of(sample.prompt) or self._decimals
         try:
-            equal = same(truth, answer)
+            equal = same(truth, answer, decimals)
             if equal is None:
-                equal = self._symbolic.same(clean(truth), clean(answer))
+                equal = self._symbolic.same(clean(truth), clean(answer), decimals)
         except (TimeoutError, RuntimeError) as error:
             return Verdict(Outcome.UNDECIDED, f"answer {answer}, expected {truth}: {error}")
         if equal:
@@ -88,6 +111,16 @@ def _known(form: str | None, where: str) -> str | None:
     if form is not None and form not in FORMS:
         raise UserError(f"{where}: answer form {form!r} is none of {', '.join(FORMS)}")
     return form
+
+
+def _decimals_of(prompt: Prompt) -> int | None:
+    return _digits(prompt.metadata.get("answer_decimals"), f"row {prompt.key}: metadata 'answer_decimals'")
+
+
+def _digits(number: object, where: str) -> int | None:
+    if number is None or (isinstance(number, int) and not isinstance(number, bool) and number > 0):
+        return number
+    raise UserError(f"{where} must be a number of digits, 1 or more, not {number!r}")
 
 
 def _truth(prompt: Prompt) -> str:

@@ -7,15 +7,22 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 _CURRENCIES = {"$": "dollar", "€": "euro", "£": "pound", "¥": "yen"}
+_CODES = {"usd": "dollar", "eur": "euro", "gbp": "pound", "jpy": "yen", "dollars": "dollar", "euros": "euro"}
 _NUMBER = re.compile(
-    r"(?P<sign>[-+−]?)\s*(?P<currency>[$€£¥]?)\s*(?P<inner>[-−]?)"
-    r"(?P<whole>\d{1,3}(?:,\d{3})+|\d*)(?P<decimals>\.\d+|\.)?(?:\s*/\s*(?P<below>\d+))?"
-    r"\s*(?P<percent>%|percent\b|per cent\b)?\s*(?P<unit>[A-Za-z°][A-Za-z°/ ]*(?:\^?\{?[23²³]\}?)?)?",
+    r"(?P<sign>[-+−]?)\s*(?:US|CA|AU)?(?P<currency>[$€£¥]?)\s*(?P<inner>[-−]?)"
+    r"(?:(?P<mixed>\d+)\s+(?=\d+\s*/))?"
+    r"(?P<whole>\d{1,3}(?:,\d{3})+|\d{1,3}(?:[ \u00a0\u2009\u202f]\d{3})+|\d*)(?P<decimals>\.\d+|\.)?"
+    r"(?:[eE](?P<exponent>[-+]?\d{1,2}))?(?:\s*/\s*(?P<below>\d+))?"
+    r"\s*(?P<percent>%|percent\b|per cent\b)?\s*(?P<after>[$€£¥]?)"
+    r"(?P<unit>[A-Za-z°][A-Za-z°/ ]*(?:\^?\{?[23²³]\}?)?)?",
 )
 _FRACTION = re.compile(r"(-?)\\[dt]?frac\s*(?:\{\s*(\d+)\s*\}\s*\{\s*(\d+)\s*\}|(\d)\s*(\d))")
 _WRAPPER = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|operatorname)\s*\{([^{}]*)\}")
-_CHOICE = re.compile(r"\(?([A-Ja-j])\)?|(?:\(([A-J])\)|([A-J])[).:])\s.*", re.DOTALL)
-_SCALES = {"hundred", "thousand", "million", "billion", "trillion", "dozen", "pair", "half"}
+_CHOICE = re.compile(
+    r"(?:(?:[Oo]ption|[Cc]hoice|[Aa]nswer)\s+)?\(?([A-Ja-j])\)?|(?:\(([A-J])\)|([A-J])[).:])\s.*", re.DOTALL
+)
+_MULTIPLES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_SCALES = {*_MULTIPLES, "dozen", "pair", "half"}
 _NOTATION = {
     "x",
     "y",
@@ -38,6 +45,7 @@ _NOTATION = {
 _LINKS = {"or", "and", "not", "no", "nor", "to", "between", "than", "about", "is"}
 _NO_UNITS = _SCALES | {scale + "s" for scale in _SCALES} | _NOTATION | _LINKS
 _LONGEST = 60
+_DECIMALS = 6
 
 
 @dataclass(frozen=True)
@@ -49,12 +57,20 @@ class _Number:
     unit: str
 
 
-def same(truth: str, answer: str) -> bool | None:
+def same(truth: str, answer: str, decimals: int | None = None) -> bool | None:
     """Whether two answers are equal, as far as that is plain; `None` where it takes mathematics.
 
-    A unit, a currency or a per-cent sign that only one of the two has is passed over (`18` and `$18`, `50%` and `50`);
-    of two units both must name the same. `50%` also equals `0.5`. A decimal of four digits or more may stand for the
-    ratio that it rounds or cuts off (`0.3333` for `1/3`).
+    - Thousands are set off by commas or spaces (`1,000`, `1 000`, `1{,}000`), or written out (`5 million`).
+    - A unit, a currency or a per-cent sign that only one of the two has is passed over (`18` and `$18`, `50%` and
+      `50`); of two units both must name the same (`USD` is `dollars`). `50%` also equals `0.5`.
+    - Mixed numbers (`2 1/2`), fractions in either notation and scientific notation are numbers.
+    - A choice letter may stand in parentheses, after `option`, or before its text (`(B)`, `B. 12 apples`).
+
+    Args:
+        truth: the right answer.
+        answer: the other one.
+        decimals: with how many digits after the point, at least, a decimal may stand for the fraction that it rounds
+            or cuts off (2: `0.33` for `1/3`); `None` for 6, as math-verify rounds.
     """
     left, right = clean(truth), clean(answer)
     if left == right or (left.isalpha() and len(left) > 1 and left.casefold() == right.casefold()):
@@ -65,7 +81,7 @@ def same(truth: str, answer: str) -> bool | None:
         return other is not None and _letter(choice) == _letter(other)
     a, b = _number(left), _number(right)
     if a is not None and b is not None:
-        return _same_unit(a.unit, b.unit) and _same_value(a, b)
+        return _same_unit(a.unit, b.unit) and _same_value(a, b, decimals)
     return False if _is_words(left) and _is_words(right) else None
 
 
@@ -82,6 +98,7 @@ def clean(text: str) -> str:
         text = _WRAPPER.sub(r"\1", text)
         if text == before:
             break
+    text = text.replace("{,}", ",")
     for command in (r"\left", r"\right", r"\!", r"\,", r"\;", r"\:", r"\displaystyle"):
         text = re.sub(re.escape(command) + r"(?![A-Za-z])", "", text)
     text = text.replace(r"\$", "$").replace(r"\%", "%").replace(r"\ ", " ").replace("~", " ").replace(r"^\circ", "°")
@@ -95,41 +112,57 @@ def _letter(match: re.Match[str]) -> str:
 def _number(text: str) -> _Number | None:
     if len(text) > _LONGEST:
         return None
-    text = _FRACTION.sub(lambda m: f"{m[1]}{m[2] or m[4]}/{m[3] or m[5]}", text)
+    text = _FRACTION.sub(lambda m: f"{m[1]} {m[2] or m[4]}/{m[3] or m[5]}", text).strip()
     match = _NUMBER.fullmatch(text)
     if match is None or not (match["whole"] or (match["decimals"] or ".") != "."):
         return None
-    unit = (match["unit"] or "").strip()
-    words = unit.lower().split()
-    if (match["below"] and (match["decimals"] or not int(match["below"]))) or len(words) > 3 or _NO_UNITS & set(words):
+    if match["below"] and (match["decimals"] or match["exponent"] or not int(match["below"])):
         return None
-    if len(unit) == 1 and text[-2:-1] != " " and unit != "°":
-        return None  # `5x` is a product
+    unit, multiple = _unit(match, text)
+    if unit is None:
+        return None
     digits = (match["decimals"] or ".")[1:]
-    value = Fraction(
-        int((match["whole"] or "0").replace(",", "") + digits), 10 ** len(digits) * int(match["below"] or 1)
-    )
+    whole = re.sub(r"\D", "", match["whole"] or "0")
+    value = Fraction(int(whole + digits), 10 ** len(digits) * int(match["below"] or 1))
+    value = (int(match["mixed"] or 0) + value) * Fraction(10) ** int(match["exponent"] or 0) * multiple
     negative = (match["sign"] in ("-", "−")) != (match["inner"] in ("-", "−"))
-    named = _CURRENCIES.get(match["currency"], unit)
+    named = _CURRENCIES.get(match["currency"] or match["after"], unit)
     return _Number(
         -value if negative else value, match["below"] is not None, len(digits), bool(match["percent"]), named
     )
 
 
+def _unit(match: re.Match[str], text: str) -> tuple[str | None, int]:
+    """The unit, empty where there is none, and what a word such as `million` multiplies by; `None` is no unit."""
+    unit = (match["unit"] or "").strip()
+    words = unit.lower().split()
+    multiple = _MULTIPLES.get(words[0], 1) if words else 1
+    if multiple > 1:
+        words = words[1:]
+        unit = " ".join(unit.split()[1:])
+    if len(words) > 3 or _NO_UNITS & set(words):
+        return None, 1
+    if len(unit) == 1 and text[-2:-1] != " " and unit != "°":
+        return None, 1  # `5x` is a product
+    return unit, multiple
+
+
 def _same_unit(a: str, b: str) -> bool:
     def stem(unit: str) -> str:
-        return " ".join(word.removesuffix("s") for word in unit.lower().split())
+        return " ".join(_CODES.get(word, word.removesuffix("s")) for word in unit.lower().split())
 
     return not a or not b or stem(a) == stem(b)
 
 
-def _same_value(a: _Number, b: _Number) -> bool:
+def _same_value(a: _Number, b: _Number, decimals: int | None) -> bool:
     for x in {a.value, a.value / 100} if a.percent and not b.percent else {a.value}:
         for y in {b.value, b.value / 100} if b.percent and not a.percent else {b.value}:
             if x == y:
                 return True
-    decimals = max(a.decimals, b.decimals)
-    return a.is_ratio != b.is_ratio and decimals >= 4 and abs(a.value - b.value) < Fraction(1, 10**decimals)
+    written = max(a.decimals, b.decimals)
+    if a.is_ratio == b.is_ratio or written < (decimals or _DECIMALS):
+        return False
+    return abs(a.value - b.value) < Fraction(1, 10**written)
 
 
 def _is_words(text: str) -> bool:
