@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
+from enum import IntEnum
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -73,9 +74,34 @@ class RewardModel(Protocol):
         ...
 
 
+class Cost(IntEnum):
+    """How dear a judge is: what its attribute `cost` may say."""
+
+    RULES = 0
+    """Text is looked at in this process; also where a judge says nothing."""
+    SANDBOX = 1
+    """Programs are run."""
+    MODEL = 2
+    """A language model of this process is run."""
+    ENDPOINT = 3
+    """Somebody else's machine is asked."""
+
+
 @runtime_checkable
 class Judge(Protocol):
-    """A constraint: says of each response whether it is satisfied, and why."""
+    """A constraint: says of each response whether it is satisfied, and why.
+
+    A verdict may depend on the response and on the prompt's text, history, metadata and golden response; not on its
+    key, which names the row in messages: equal content is judged once.
+
+    A judge may have further attributes, which the panel reads once, but for `usage`:
+
+    - `cost`: a number, `Cost` or any other; cheap judges are asked first. Default: `Cost.RULES`.
+    - `deterministic`: `False` where the same sample may get another verdict next time: then nothing is cached.
+    - `version`: a text that changes whenever the same settings would give other verdicts than before.
+    - `usage`: a mapping with the keys `calls` and `tokens`, counted since the judge was made; what caps look at.
+    - `close()`: ends processes and connections.
+    """
 
     def judge(self, samples: Sequence[Sample]) -> list[Verdict]:
         """One verdict a sample, in order.
@@ -99,7 +125,11 @@ class ChecksPrompts(Protocol):
 
 
 class JudgePanel(Protocol):
-    """A task's judges as one: the logical AND of those that apply."""
+    """A task's judges as one: the logical AND of those that apply.
+
+    The class that a configuration names under `panel` is made once, with all judges, and offers `of(names)`, the panel
+    of some of them.
+    """
 
     def judge(self, samples: Sequence[Sample]) -> Verdicts:
         """Every judge's verdicts on every sample."""

@@ -55,6 +55,8 @@ class Outcome(StrEnum):
     """The judge has nothing to say of this prompt: neither a pass nor a violation."""
     UNDECIDED = "undecided"
     """The judge itself failed (time-out, unreachable, unreadable answer): the sample leaves the objective."""
+    NOT_ASKED = "not_asked"
+    """No judge says this, the panel does: with `short_circuit`, where a cheaper judge already found a violation."""
 
 
 @dataclass(frozen=True)
@@ -126,12 +128,15 @@ class Verdicts(_Movable):
         satisfied: `[N]` bool, every applicable judge is satisfied (logical AND, Algorithm 1).
         decided: `[N]` bool, `False` where a judge was undecided and none found a violation.
         seconds: for each judge the wall-clock seconds it took over all `N`.
+        cached: for each judge that has a cache the number of samples, among those it was asked about, whose verdict
+            was known from an earlier call.
     """
 
     by_judge: Mapping[str, tuple[Verdict, ...]]
     satisfied: Tensor
     decided: Tensor
     seconds: Mapping[str, float]
+    cached: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True)

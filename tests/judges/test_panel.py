@@ -1,10 +1,12 @@
 import threading
+import time
 from collections.abc import Sequence
 
 import pytest
 import torch
 
 from cgpo.errors import UserError
+from cgpo.judges.cache import VerdictCache
 from cgpo.judges.panel import Panel
 from cgpo.types import Outcome, Prompt, Sample, Verdict
 
@@ -101,6 +103,15 @@ def test_equal_samples_are_judged_once() -> None:
     assert verdicts.satisfied.tolist() == [True, False, True, True]
 
 
+def test_equal_content_of_two_rows_is_judged_once_and_another_history_is_not() -> None:
+    judge = Says(S, V)
+    rows = [Prompt(key, "question") for key in ("row 1", "row 2")]
+    other = Prompt("row 3", "question", history=({"role": "user", "content": "before"},))
+    verdicts = Panel({"judge": judge}).judge([Sample(prompt, "a") for prompt in (*rows, other)])
+    assert judge.asked == ["a", "a"]
+    assert verdicts.satisfied.tolist() == [True, True, False]
+
+
 def test_equal_responses_with_other_metadata_are_two() -> None:
     judge = Says(S, V)
     Panel({"judge": judge}).judge(samples("a", answer=1) + samples("a", answer=2))
@@ -137,3 +148,53 @@ def test_close_closes_the_judges_that_can() -> None:
     judge = Says()
     Panel({"judge": judge, "other": Raises(OSError())}).close()
     assert judge.closed
+
+
+def test_the_panel_of_some_has_these_alone_and_shares_them() -> None:
+    judge = Says(S)
+    both = Panel({"a": judge, "b": Says(V)}, cache=VerdictCache())
+    some = both.of(["a"])
+    assert some.names == ("a",)
+    assert some.judge(samples("x")).satisfied.tolist() == [True]
+    assert both.judge(samples("x")).satisfied.tolist() == [False]
+    assert judge.asked == ["x"], "the second time it was known"
+
+
+class Slow:
+    """Notes how many of its calls ran at the same time."""
+
+    def __init__(self) -> None:
+        self.running = self.most = 0
+
+    def judge(self, samples: Sequence[Sample]) -> list[Verdict]:
+        self.running += 1
+        self.most = max(self.most, self.running)
+        time.sleep(0.05)
+        self.running -= 1
+        return [Verdict(S, "") for _ in samples]
+
+
+def test_a_judge_has_one_batch_at_a_time() -> None:
+    judge = Slow()
+    panel = Panel({"slow": judge})
+    futures = [panel.of(["slow"]).submit(samples(text)) for text in "abc"]
+    panel.judge(samples("d"))
+    assert all(future.result(timeout=10).satisfied.tolist() == [True] for future in futures)
+    assert judge.most == 1
+
+
+class Meets:
+    """Answers only while the other judge is at work too."""
+
+    def __init__(self, barrier: threading.Barrier) -> None:
+        self.barrier = barrier
+
+    def judge(self, samples: Sequence[Sample]) -> list[Verdict]:
+        self.barrier.wait(timeout=10)
+        return [Verdict(S, "met") for _ in samples]
+
+
+def test_judges_work_at_the_same_time() -> None:
+    barrier = threading.Barrier(2)
+    verdicts = Panel({"a": Meets(barrier), "b": Meets(barrier)}).judge(samples("x"))
+    assert [given[0].reason for given in verdicts.by_judge.values()] == ["met", "met"]

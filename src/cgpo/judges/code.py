@@ -11,6 +11,7 @@ from cgpo.judges.fenced import last_block
 from cgpo.judges.isolation import BUBBLEWRAP
 from cgpo.judges.row_tests import row_tests
 from cgpo.judges.sandbox import Report, Sandbox, SandboxError, Tests
+from cgpo.protocols import Cost
 from cgpo.types import Outcome, Prompt, Sample, Verdict
 
 _ATTEMPTS = 3
@@ -42,6 +43,8 @@ class CodeJudge:
     Raises:
         UserError: this machine cannot isolate programs; the message says what to install or to enable.
     """
+
+    cost = Cost.SANDBOX
 
     def __init__(
         self,

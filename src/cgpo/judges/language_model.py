@@ -11,6 +11,7 @@ from cgpo.errors import UserError
 from cgpo.judges.in_process import InProcess
 from cgpo.judges.question import Answer, Backend, Question, Said, Unanswered, Weighed
 from cgpo.judges.rendering import load_template, needs_ground_truth
+from cgpo.protocols import Cost
 from cgpo.types import Outcome, Prompt, Sample, Verdict
 
 
@@ -62,6 +63,7 @@ class LanguageModelJudge:
             raise UserError(f"judge {template}: threshold {threshold} is not between 0 and 1")
         if endpoint is None and model is None:
             raise UserError(f"judge {template}: give it a model=FOLDER_OR_HUB_ID or an endpoint={{url:…,model:…}}")
+        self.cost = Cost.MODEL if endpoint is None else Cost.ENDPOINT
         question = Question(load_template(template), positive, negative, template)
         if endpoint is not None:
             self._question = question

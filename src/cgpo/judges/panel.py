@@ -2,107 +2,148 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from itertools import groupby
 
-import orjson
 import torch
 
 from cgpo.errors import UserError
+from cgpo.judges.cache import VerdictCache
+from cgpo.judges.content import Distinct, distinct
+from cgpo.judges.member import Answer, Member, counts
+from cgpo.judges.settings import BeyondCap, Caps, OnError, PerJudge, cap, check_all, choice
 from cgpo.protocols import Judge
 from cgpo.types import Outcome, Sample, Verdict, Verdicts
 
-_background: ThreadPoolExecutor | None = None
-_background_lock = threading.Lock()
+_waiting = ThreadPoolExecutor(64, thread_name_prefix="panel")
+"""Threads that do nothing but wait for judges, one for each batch that is being judged."""
 
 
 class Panel:
-    """The judges of a task.
+    """Judges as one.
 
     A response is violated when any judge finds a violation, undecided when none does but one is undecided, and
     satisfied otherwise: also where no judge applies, or where the panel is empty.
 
+    Each judge has a thread of its own, in which it judges one batch at a time; judges that run a language model in
+    this process share one. Settings that may differ between judges take one value for all, or a mapping from names.
+
     Args:
-        judges: by name; the order is the order in which they run.
+        judges: by name.
+        on_error: what a judge's exception counts as: `undecided`, `violated`, or `raise` to end the run.
+        short_circuit: judges of a higher cost see only what no judge of a lower cost found violated. The conclusions
+            are the same; the dearer judges' rates are then those of the samples that reached them.
+        cache: where verdicts are kept between calls; `None` for nowhere.
+        max_calls: most calls of judges that count them.
+        max_tokens: most tokens of judges that count them.
+        beyond_cap: what becomes of samples beyond a cap: `undecided`, or `stop` to end the run.
+        versions: for each judge a text that is equal for two judges only if their verdicts are, see `Member`.
+
+    Raises:
+        UserError: a setting is none of its choices, or a judge that is to be capped by name does not count.
     """
 
-    def __init__(self, judges: Mapping[str, Judge]) -> None:
-        self._judges = dict(judges)
+    def __init__(
+        self,
+        judges: Mapping[str, Judge],
+        on_error: PerJudge[str] = "undecided",
+        short_circuit: bool = False,
+        cache: VerdictCache | None = None,
+        max_calls: PerJudge[int] | None = None,
+        max_tokens: PerJudge[int] | None = None,
+        beyond_cap: str = "undecided",
+        versions: Mapping[str, str] | None = None,
+    ) -> None:
+        if not isinstance(short_circuit, bool):
+            raise UserError(f"panel.short_circuit is {short_circuit!r}: it must be true or false")
+        check_all("on_error", on_error, lambda name: choice("on_error", on_error, name, OnError, "undecided"))
+        for key, setting in (("max_calls", max_calls), ("max_tokens", max_tokens)):
+            check_all(key, setting, lambda name, key=key, setting=setting: cap(key, setting, name))
+        beyond = BeyondCap(choice("beyond_cap", beyond_cap, "", BeyondCap, "undecided"))
+        self._short_circuit = short_circuit
+        self._cache = cache
+        self._members: dict[str, Member] = {}
+        for name, judge in judges.items():
+            caps = Caps()
+            if counts(judge):
+                caps = Caps(cap("max_calls", max_calls, name), cap("max_tokens", max_tokens, name), beyond)
+            else:
+                _refuse_cap(name, judge, max_calls=max_calls, max_tokens=max_tokens)
+            failure = OnError(choice("on_error", on_error, name, OnError, "undecided"))
+            self._members[name] = Member(name, judge, failure, caps, cache, (versions or {}).get(name))
+
+    def of(self, names: Sequence[str]) -> Panel:
+        """The panel of some of these judges, which it shares with this one."""
+        panel = Panel({}, short_circuit=self._short_circuit, cache=self._cache)
+        panel._members = {name: self._members[name] for name in names}
+        return panel
 
     @property
     def names(self) -> tuple[str, ...]:
         """The judges' names, in order."""
-        return tuple(self._judges)
+        return tuple(self._members)
 
     def judge(self, samples: Sequence[Sample]) -> Verdicts:
         """Verdicts on `N` responses; equal responses to equal prompts are judged once.
 
-        A judge that raises is undecided on every sample of the call, with the exception as its reason.
-
         Raises:
-            UserError: a judge found bad input, such as a row whose metadata it cannot read.
+            UserError: a judge found bad input, such as a row whose metadata it cannot read, or spent all it may.
+            JudgeError: a judge failed whose failures end the run.
             ValueError: a judge answered more or fewer verdicts than there are samples.
         """
-        distinct, index = _distinct(samples)
-        by_judge: dict[str, tuple[Verdict, ...]] = {}
-        seconds: dict[str, float] = {}
-        for name, judge in self._judges.items():
-            started = time.perf_counter()
-            verdicts = _ask(name, judge, distinct) if distinct else []
-            seconds[name] = time.perf_counter() - started
-            by_judge[name] = tuple(verdicts[i] for i in index)
+        once = distinct(samples)
+        given = self._given(once) if once.samples else {name: Answer([], None, 0.0) for name in self._members}
+        by_judge = {name: tuple(given[name].verdicts[i] for i in once.index) for name in self._members}
         conclusions = [
-            _conjunction([verdicts[i].outcome for verdicts in by_judge.values()]) for i in range(len(samples))
+            conjunction([verdicts[i].outcome for verdicts in by_judge.values()]) for i in range(len(samples))
         ]
         return Verdicts(
             by_judge=by_judge,
             satisfied=torch.tensor([c is Outcome.SATISFIED for c in conclusions], dtype=torch.bool),
             decided=torch.tensor([c is not Outcome.UNDECIDED for c in conclusions], dtype=torch.bool),
-            seconds=seconds,
+            seconds={name: given[name].seconds for name in self._members},
+            cached={
+                name: sum(known[i] for i in once.index)
+                for name in self._members
+                if (known := given[name].cached) is not None
+            },
         )
 
     def submit(self, samples: Sequence[Sample]) -> Future[Verdicts]:
-        """The same in a background thread that all panels share, so that a task is judged while the next rolls out."""
-        return _executor().submit(self._judge_without_gradients, tuple(samples))
+        """The same in the background, so that a task is judged while the next rolls out."""
+        return _waiting.submit(self.judge, tuple(samples))
 
     def close(self) -> None:
-        """Closes the judges that hold processes or connections."""
-        for judge in self._judges.values():
-            close = getattr(judge, "close", None)
-            if close is not None:
-                with suppress(OSError):
-                    close()
+        """Closes the judges that hold processes or connections, and the cache."""
+        for member in self._members.values():
+            member.close()
+        if self._cache is not None:
+            self._cache.close()
 
-    def _judge_without_gradients(self, samples: Sequence[Sample]) -> Verdicts:
-        with torch.no_grad():
-            return self.judge(samples)
+    def _given(self, once: Distinct) -> dict[str, Answer]:
+        """Each judge's answer on all distinct samples; the judges of one level work at the same time."""
+        violated_by: dict[int, str] = {}
+        given: dict[str, Answer] = {}
+        for level in self._levels():
+            asked = [i for i in range(len(once.samples)) if i not in violated_by]
+            samples, digests = [once.samples[i] for i in asked], [once.digests[i] for i in asked]
+            pending = {member.name: member.ask(samples, digests) for member in level}
+            for name, answer in [(name, future.result()) for name, future in pending.items()]:
+                given[name] = _spread(answer, asked, violated_by, len(once.samples))
+            if self._short_circuit:
+                violated_by |= _first_violations({m.name: given[m.name] for m in level}, asked)
+        return given
 
-
-def _executor() -> ThreadPoolExecutor:
-    global _background
-    with _background_lock:
-        if _background is None:
-            _background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="judges")
-        return _background
-
-
-def _ask(name: str, judge: Judge, samples: Sequence[Sample]) -> list[Verdict]:
-    try:
-        verdicts = judge.judge(samples)
-    except UserError:
-        raise
-    except Exception as error:  # a judge's failure is not the policy's: it leaves the sample undecided
-        failed = Verdict(Outcome.UNDECIDED, f"the judge failed: {type(error).__name__}: {error}")
-        return [failed] * len(samples)
-    if len(verdicts) != len(samples):
-        raise ValueError(f"judge {name}: answered {len(verdicts)} verdicts on {len(samples)} samples")
-    return verdicts
+    def _levels(self) -> list[list[Member]]:
+        """The judges by cost; one level where all see everything, the cheap ones first."""
+        members = sorted(self._members.values(), key=lambda member: member.cost)
+        if not self._short_circuit:
+            return [members]
+        return [list(level) for _, level in groupby(members, key=lambda member: member.cost)]
 
 
-def _conjunction(outcomes: Sequence[Outcome]) -> Outcome:
+def conjunction(outcomes: Sequence[Outcome]) -> Outcome:
     """Kleene's AND over the judges that apply; true where none does."""
     for outcome in (Outcome.VIOLATED, Outcome.UNDECIDED):
         if outcome in outcomes:
@@ -110,24 +151,31 @@ def _conjunction(outcomes: Sequence[Outcome]) -> Outcome:
     return Outcome.SATISFIED
 
 
-def _distinct(samples: Sequence[Sample]) -> tuple[list[Sample], list[int]]:
-    """The samples without repetition, and for each sample which of those it is."""
-    places: dict[tuple[object, ...], int] = {}
-    distinct: list[Sample] = []
-    index: list[int] = []
-    for sample in samples:
-        place = places.setdefault(_content(sample), len(distinct))
-        if place == len(distinct):
-            distinct.append(sample)
-        index.append(place)
-    return distinct, index
+def _spread(answer: Answer, asked: Sequence[int], violated_by: Mapping[int, str], size: int) -> Answer:
+    """An answer on some samples as one on all: what was not asked says so."""
+    if len(asked) == size:
+        return answer
+    verdicts = dict(zip(asked, answer.verdicts, strict=True))
+    known = None if answer.cached is None else dict(zip(asked, answer.cached, strict=True))
+    return Answer(
+        [verdicts.get(i) or Verdict(Outcome.NOT_ASKED, f"already violated by {violated_by[i]}") for i in range(size)],
+        None if known is None else [known.get(i, False) for i in range(size)],
+        answer.seconds,
+    )
 
 
-def _content(sample: Sample) -> tuple[object, ...]:
-    """Everything that a judge may read of a sample."""
-    prompt = sample.prompt
-    try:
-        context = orjson.dumps([dict(prompt.metadata), [dict(turn) for turn in prompt.history]])
-    except TypeError:  # metadata that is no JSON: only the same prompt counts as equal
-        context = id(prompt)
-    return prompt.key, prompt.text, prompt.response, sample.response, context
+def _first_violations(level: Mapping[str, Answer], asked: Sequence[int]) -> dict[int, str]:
+    """The samples that a level's judges found violated, each with the first judge that did."""
+    found: dict[int, str] = {}
+    for name, answer in level.items():
+        for i in asked:
+            if answer.verdicts[i].outcome is Outcome.VIOLATED:
+                found.setdefault(i, name)
+    return found
+
+
+def _refuse_cap(name: str, judge: Judge, **caps: object) -> None:
+    for key, setting in caps.items():
+        if isinstance(setting, Mapping) and setting.get(name) is not None:
+            kind = type(judge).__name__
+            raise UserError(f"panel.{key}.{name}: {kind} does not count what it spends, so that it cannot be capped")
