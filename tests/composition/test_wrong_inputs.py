@@ -79,6 +79,13 @@ CASES = {
     # A value.
     "updates=0": ["updates is 0: ", "whole number of at least 1"],
     "updates=-3": ["updates is -3: "],
+    "panel.on_error=ignore": ["panel.on_error is 'ignore': it must be undecided, violated or raise"],
+    "panel.on_error={cod:raise}": ["panel.on_error: there is no choice 'cod'", "did you mean code?"],
+    "panel.on_error={code:rise}": ["panel.on_error.code is 'rise': it must be undecided, violated or raise"],
+    "panel.max_calls=-1": ["panel.max_calls is -1: it must be a whole number of at least 0, or null"],
+    "panel.cache.size=0": ["panel.cache.size is 0: it must be a whole number of at least 1"],
+    "panel.cache.path=/dev/null/x": ["panel.cache.path: /dev/null/x cannot be used as a cache of verdicts"],
+    "panel.shortcircuit=true": ["panel.shortcircuit: ", "did you mean short_circuit?"],
     "updates=abc": ["updates is 'abc': "],
     "updates=1.5": ["updates is 1.5: "],
     "seed=abc": ["seed is 'abc': "],

@@ -8,6 +8,7 @@ from typing import Any
 
 from hydra.utils import instantiate
 
+from cgpo.composition.panels import build_panel
 from cgpo.composition.plan import Config
 from cgpo.composition.values import try_to_make
 from cgpo.data.fit import fits_context
@@ -70,9 +71,9 @@ def build_experts(
     """
     rewards: dict[str, RewardModel] = {name: make(config) for name, config in plan["reward"].items()}
     judges: dict[str, Judge] = {name: make(config) for name, config in plan["judges"].items()}
+    panel = build_panel(plan["panel"], judges, plan["judges"])
     experts = []
     for name, task in plan["tasks"].items():
-        named = {judge: judges[judge] for judge in task["judges"]}
         sampler = make(task["rollout"])
         limit = policy.context_length - sampler.max_new_tokens
         train = _fitting(name, prompts[name].train, policy, limit, announce)
@@ -82,7 +83,7 @@ def build_experts(
                 prompts=train,
                 held_out=_fitting(name, prompts[name].held_out, policy, limit, announce),
                 reward=rewards[task["reward"][0]],
-                panel=make({**plan["panel"], "judges": named}),
+                panel=panel.of(task["judges"]),
                 optimizer=make(task["optimizer"]),
                 sampler=sampler,
                 batch_size=task["batch_size"],

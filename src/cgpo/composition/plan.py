@@ -44,6 +44,9 @@ def plan_of(config: DictConfig, judge_choices: Iterable[str] = ()) -> Config:
         for key, choices in (("data", plan["data"]), ("judges", known), ("reward", plan["reward"])):
             _check_names(f"tasks.{name}.{key}", task[key], choices)
         task["judges"] = [judge for judge in task["judges"] if judge in plan["judges"]]
+    for key, setting in plan["panel"].items():
+        if isinstance(setting, dict) and "_target_" not in setting:
+            _check_names(f"panel.{key}", setting, known)
     for group, key in (("data", "data"), ("reward", "reward"), ("judges", "judges")):
         used = {named for task in plan["tasks"].values() for named in task[key]}
         plan[group] = {name: value for name, value in plan[group].items() if name in used}

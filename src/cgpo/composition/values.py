@@ -178,6 +178,7 @@ def _check_references(plan: Config) -> None:
 def _make_what_is_cheap(plan: Config) -> None:
     try_to_make("", plan["rollout"])
     try_to_make("", plan["update"])
+    try_to_make("", {**plan["panel"], "judges": {}})
     for name, task in plan["tasks"].items():
         where = f"tasks.{name}"
         optimizer = try_to_make(f"{where}.optimizer", task["optimizer"])

@@ -1,0 +1,79 @@
+"""From a plan to its judges, bound in a panel."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import get_object, instantiate
+
+import cgpo.judges
+from cgpo.composition.plan import Config
+from cgpo.protocols import Judge
+
+
+def build_panel(settings: Config, judges: Mapping[str, Judge], configs: Mapping[str, Any]) -> Any:
+    """The panel of all judges of a run.
+
+    Args:
+        settings: of the panel.
+        judges: by name.
+        configs: what the judges were made from, references resolved.
+
+    Raises:
+        UserError: a setting does not fit a judge.
+    """
+    versions = {name: judge_version(configs[name]) for name in judges}
+    return instantiate({**settings, "judges": dict(judges), "versions": versions}, _convert_="all")
+
+
+def judge_version(config: Config) -> str:
+    """A digest of all that decides a judge's verdicts: its settings, the files they name, and its source.
+
+    A file is known by size and time of its last change, a folder by its files. What is not seen: a model on a hub that
+    changes under its name, and other modules that a judge of the user's own imports; `Judge.version` is for those.
+    """
+    files = [_state(path) for path in _named_files(config)]
+    text = json.dumps([config, files, _source(config["_target_"])], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _named_files(config: Any) -> Iterator[Path]:
+    if isinstance(config, Mapping):
+        for value in config.values():
+            yield from _named_files(value)
+    elif isinstance(config, list | tuple):
+        for value in config:
+            yield from _named_files(value)
+    elif isinstance(config, str) and 0 < len(config) < 1000 and "\0" not in config:
+        path = Path(config).expanduser()
+        if path.is_dir():
+            yield from sorted(file for file in path.iterdir() if file.is_file())
+        elif path.is_file():
+            yield path
+
+
+def _state(path: Path) -> tuple[str, int, int]:
+    found = path.stat()
+    return str(path.resolve()), found.st_size, found.st_mtime_ns
+
+
+def _source(target: str) -> str:
+    """Digest of the file that defines a judge; of all judges' files where it is one of ours."""
+    defined = inspect.getmodule(get_object(target))
+    name, file = getattr(defined, "__name__", ""), getattr(defined, "__file__", None)
+    if name.startswith("cgpo.judges."):
+        folder = Path(next(iter(cgpo.judges.__path__)))
+        return _digest(path for path in sorted(folder.rglob("*")) if path.suffix in (".py", ".txt"))
+    return _digest([Path(file)] if file else [])
+
+
+def _digest(paths: Iterable[Path]) -> str:
+    content = hashlib.sha256()
+    for path in paths:
+        content.update(hashlib.sha256(path.read_bytes()).digest())
+    return content.hexdigest()

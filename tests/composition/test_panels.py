@@ -1,0 +1,64 @@
+"""When two configurations of a judge may share their verdicts, and how a run's panel is made."""
+
+import importlib
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cgpo.composition.panels import build_panel, judge_version
+from cgpo.judges.instruction_following import InstructionFollowingJudge
+from cgpo.types import Prompt, Sample
+
+MATH = {"_target_": "cgpo.judges.math.MathJudge", "form": None, "timeout": 3.0}
+
+
+def test_a_version_is_of_the_settings() -> None:
+    version = judge_version(MATH)
+    assert judge_version(dict(reversed(MATH.items()))) == version
+    others = [{**MATH, "form": "boxed"}, {**MATH, "timeout": 4.0}, {**MATH, "_target_": "cgpo.judges.code.CodeJudge"}]
+    assert len({version, *map(judge_version, others)}) == 4
+
+
+@pytest.mark.parametrize("nested", [lambda path: path, lambda path: {"of": [path]}])
+def test_a_version_is_of_the_files_that_the_settings_name(tmp_path: Path, nested: Any) -> None:
+    (tmp_path / "model").mkdir()
+    weights, words = tmp_path / "model/weights", tmp_path / "words.txt"
+    versions = []
+    for content in ("a", "b", "bb"):
+        for file in (weights, words):
+            file.write_text(content)
+            os.utime(file, ns=(0, len(versions)))
+        versions += [judge_version({**MATH, "form": nested(str(path))}) for path in (weights.parent, words)]
+    assert len(set(versions)) == 6
+
+
+def test_a_version_is_of_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "a_judge_of_ones_own.py"
+    file.write_text("class Mine: ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    before = judge_version({"_target_": "a_judge_of_ones_own.Mine"})
+    assert judge_version({"_target_": "a_judge_of_ones_own.Mine"}) == before
+    file.write_text("class Mine: pass\n")
+    assert judge_version({"_target_": "a_judge_of_ones_own.Mine"}) != before
+
+
+def rows(*instructions: str) -> list[Sample]:
+    metadata = {"instruction_id_list": list(instructions), "kwargs": [{} for _ in instructions]}
+    return [Sample(Prompt("row", "question", metadata=metadata), "no comma")]
+
+
+def test_a_changed_setting_never_gets_an_old_verdict(tmp_path: Path) -> None:
+    settings = {
+        "_target_": "cgpo.judges.panel.Panel",
+        "cache": {"_target_": "cgpo.judges.cache.VerdictCache", "path": str(tmp_path / "verdicts.db")},
+    }
+    hits = []
+    for strict in (True, False, True):
+        config = {"_target_": "cgpo.judges.instruction_following.InstructionFollowingJudge", "strict": strict}
+        panel = build_panel(settings, {"follows": InstructionFollowingJudge(strict)}, {"follows": config})
+        hits.append(panel.of(["follows"]).judge(rows("punctuation:no_comma")).cached["follows"])
+        panel.close()
+    assert hits == [0, 0, 1]
