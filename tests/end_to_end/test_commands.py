@@ -125,7 +125,11 @@ def names_of_metrics() -> set[str]:
     judges = {f"judges/{task}/{judge}" for task, panel in PANELS.items() for judge in panel}
     # Where a judge applied to no prompt of an update there is no rate of violation.
     return (
-        {f"{judge}/{name}" for judge in judges for name in ("undecided_rate", "seconds")}
+        {
+            f"{judge}/{name}"
+            for judge in judges
+            for name in ("undecided_rate", "not_applicable_rate", "not_asked_rate", "cache_hit_rate", "seconds")
+        }
         | {f"{judge}/violation_rate" for judge in judges if "factuality" not in judge and "code/" not in f"{judge}/"}
         | {f"reward/{task}/{name}" for task in TASKS for name in ("raw", "calibrated")}
         | {f"{name}/{task}{rest}" for task in TASKS for name, rest in (("kl", ""), ("objective", "/loss"))}

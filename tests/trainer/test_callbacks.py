@@ -102,11 +102,13 @@ def test_names_and_values_of_one_update() -> None:
         "judges/chat/facts/violation_rate": 0.5,  # of the two judged
         "judges/chat/facts/undecided_rate": 0.25,
         "judges/chat/facts/not_applicable_rate": 0.25,
+        "judges/chat/facts/not_asked_rate": 0.0,
         "judges/chat/facts/seconds": 0.5,
         "judges/chat/satisfied_rate": pytest.approx(2 / 3),  # of the three decided
         "reward/chat/raw": pytest.approx(0.0, abs=1e-7),
         "reward/chat/calibrated": pytest.approx((0.75 + 0.5 + 0.25 + 0.5) / 4),
         "reward/chat/given_violation": 0.0,
+        "reward/chat/given_satisfied": pytest.approx(0.0, abs=1e-7),  # of one at ln 3 and one at −ln 3
         "kl/chat": pytest.approx(0.5 * 9 / 4),
         "objective/chat/loss": 2.0,
         "objective/chat/beyond_kl_max": 0.25,
@@ -133,6 +135,59 @@ def test_a_row_every_so_many_updates_is_their_mean() -> None:
     assert metrics.totals == {"rollout": 15.0}
     metrics.on_train_end(trainer, module)
     assert len(rows.rows) == 3, "nothing is left to write"
+
+
+def judged(*outcomes: str) -> tuple[Verdict, ...]:
+    return tuple(Verdict(Outcome(outcome), "") for outcome in outcomes)
+
+
+def test_rates_agreement_and_hits_add_up_over_batches_of_any_size() -> None:
+    rows, metrics = Rows(), TaskMetrics(every=2)
+    module: Any = SimpleNamespace(global_step=0)
+    s, v, n, u, x = "satisfied", "violated", "not_applicable", "undecided", "not_asked"
+    batches = [
+        Verdicts(
+            {"a": judged(s, v, v, u), "b": judged(s, s, x, x), "c": judged(n, n, n, n)},
+            torch.tensor([True, False, False, False]),
+            torch.tensor([True, True, True, False]),
+            {"a": 1.0, "b": 2.0, "c": 0.0},
+            {"a": 3, "b": 1},
+        ),
+        Verdicts(
+            {"a": judged(v), "b": judged(v), "c": judged(s)},
+            torch.tensor([False]),
+            torch.tensor([True]),
+            {"a": 1.0, "b": 2.0, "c": 1.0},
+            {"a": 0, "b": 0},
+        ),
+    ]
+    for step, verdicts in enumerate(batches):
+        metrics.on_verdicts(module, TASK, ROLLOUT, verdicts)
+        module.global_step = step + 1
+        metrics.on_train_batch_end(SimpleNamespace(loggers=[rows]), module, None, None, step)  # pyright: ignore[reportArgumentType]
+    ((_, found),) = rows.rows
+    assert {name.removeprefix("judges/chat/"): value for name, value in found.items()} == {
+        "a/violation_rate": 0.75,  # 3 of the 4 decided
+        "a/undecided_rate": pytest.approx(0.2),
+        "a/not_applicable_rate": 0.0,
+        "a/not_asked_rate": 0.0,
+        "a/cache_hit_rate": pytest.approx(0.6),
+        "a/seconds": 1.0,
+        "b/violation_rate": pytest.approx(1 / 3),  # of the 3 it was asked about
+        "b/undecided_rate": 0.0,
+        "b/not_applicable_rate": 0.0,
+        "b/not_asked_rate": pytest.approx(0.4),
+        "b/cache_hit_rate": pytest.approx(1 / 3),
+        "b/seconds": 2.0,
+        "c/violation_rate": 0.0,
+        "c/undecided_rate": 0.0,
+        "c/not_applicable_rate": pytest.approx(0.8),
+        "c/not_asked_rate": 0.0,
+        "c/seconds": 0.5,
+        "agreement/a_b": pytest.approx(2 / 3),  # not on the second
+        "agreement/a_c": 0.0,
+        "agreement/b_c": 0.0,
+    }
 
 
 def test_what_nobody_can_say_is_not_logged() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
+from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 import torch
@@ -16,12 +19,17 @@ from cgpo.trainer.evaluation import Evaluated
 from cgpo.trainer.observer import Observer
 from cgpo.types import Objective, Outcome, Rollout, Scored, Verdicts
 
+DECIDED = (Outcome.VIOLATED, Outcome.SATISFIED)
+
 
 class TaskMetrics(Observer):
     """Collects each update's numbers in `torchmetrics` objects and hands them to the run's loggers.
 
-    Names: `judges/<task>/<judge>/{violation,undecided,not_applicable}_rate` and `…/seconds`,
-    `judges/<task>/satisfied_rate`, `reward/<task>/{raw,calibrated,given_violation}`, `kl/<task>`,
+    They add up over the batches of a row and over processes. `docs/panel.md` says what those of the judges mean.
+
+    Names: `judges/<task>/<judge>/{violation,undecided,not_applicable,not_asked,cache_hit}_rate` and `…/seconds`,
+    `judges/<task>/agreement/<judge>_<judge>`, `judges/<task>/satisfied_rate`,
+    `reward/<task>/{raw,calibrated,given_violation,given_satisfied}`, `kl/<task>`,
     `rollout/<task>/{length,finished_rate}`, `objective/<task>/…`, `gold/<task>/success` at evaluations,
     `time/<stage>` in seconds an update.
 
@@ -33,7 +41,7 @@ class TaskMetrics(Observer):
         self.every = every
         self.totals: dict[str, float] = defaultdict(float)
         self._metrics: dict[str, Metric] = {}
-        self._updates = 0
+        self._updates = SumMetric()
 
     def on_rollout(self, module: LightningModule, expert: Expert, rollout: Rollout) -> None:
         """Lengths and ends of responses."""
@@ -41,15 +49,23 @@ class TaskMetrics(Observer):
         self._mean(f"rollout/{expert.name}/finished_rate", rollout.finished.float())
 
     def on_verdicts(self, module: LightningModule, expert: Expert, rollout: Rollout, verdicts: Verdicts) -> None:
-        """Each judge's rates: violation among the judged, the others among all."""
-        for judge, given in verdicts.by_judge.items():
+        """Each judge's rates, and how often two judges agree."""
+        outcomes = {judge: [verdict.outcome for verdict in given] for judge, given in verdicts.by_judge.items()}
+        for judge, found in outcomes.items():
             name = f"judges/{expert.name}/{judge}"
-            outcomes = [verdict.outcome for verdict in given]
-            judged = [float(o is Outcome.VIOLATED) for o in outcomes if o in (Outcome.VIOLATED, Outcome.SATISFIED)]
-            self._mean(f"{name}/violation_rate", torch.tensor(judged))
+            asked = [outcome for outcome in found if outcome is not Outcome.NOT_ASKED]
+            self._rate(f"{name}/violation_rate", [o is Outcome.VIOLATED for o in asked if o in DECIDED])
             for outcome in (Outcome.UNDECIDED, Outcome.NOT_APPLICABLE):
-                self._mean(f"{name}/{outcome}_rate", torch.tensor([float(o is outcome) for o in outcomes]))
+                self._rate(f"{name}/{outcome}_rate", [o is outcome for o in asked])
+            self._rate(f"{name}/not_asked_rate", [o is Outcome.NOT_ASKED for o in found])
+            if judge in verdicts.cached:
+                hits = verdicts.cached[judge]
+                self._rate(f"{name}/cache_hit_rate", [True] * hits + [False] * (len(asked) - hits))
             self._sum(f"{name}/seconds", verdicts.seconds.get(judge, 0.0))
+        for first, second in combinations(outcomes, 2):
+            pairs = zip(outcomes[first], outcomes[second], strict=True)
+            both = [a is b for a, b in pairs if a in DECIDED and b in DECIDED]
+            self._rate(f"judges/{expert.name}/agreement/{first}_{second}", both)
 
     def on_scored(
         self, module: LightningModule, expert: Expert, rollout: Rollout, verdicts: Verdicts, scored: Scored
@@ -60,6 +76,7 @@ class TaskMetrics(Observer):
         self._mean(f"reward/{task}/raw", scored.reward)
         self._mean(f"reward/{task}/calibrated", calibrated_reward(scored.reward, scored.baseline.reward))
         self._mean(f"reward/{task}/given_violation", scored.reward[decided & ~scored.satisfied])
+        self._mean(f"reward/{task}/given_satisfied", scored.reward[decided & scored.satisfied])
         self._mean(f"kl/{task}", log_ratio(scored))
 
     def on_objective(self, module: LightningModule, expert: Expert, objective: Objective) -> None:
@@ -87,7 +104,7 @@ class TaskMetrics(Observer):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Writes a row."""
-        self._updates += 1
+        self._updates.update(1)
         if pl_module.global_step % self.every == 0:
             self._flush(trainer, pl_module.global_step)
 
@@ -96,14 +113,16 @@ class TaskMetrics(Observer):
         self._flush(trainer, pl_module.global_step)
 
     def _flush(self, trainer: Trainer, step: int) -> None:
-        row = {}
+        if not self._metrics:
+            return
+        updates = float(self._updates.compute())  # of all processes, so that seconds are those of one
+        row: dict[str, float] = {}
         for name, metric in self._metrics.items():
-            value = metric.compute()
-            divisor = max(1, self._updates) if isinstance(metric, SumMetric) else 1
-            if metric.update_called and bool(torch.isfinite(value)):
-                row[name] = float(value) / divisor
+            value = float(metric.compute())
+            if math.isfinite(value):
+                row[name] = value / max(1.0, updates) if isinstance(metric, SumMetric) else value
         self._metrics.clear()
-        self._updates = 0
+        self._updates.reset()
         self._log(trainer, row, step)
 
     @staticmethod
@@ -114,8 +133,11 @@ class TaskMetrics(Observer):
             logger.log_metrics(row, step)
 
     def _mean(self, name: str, values: Tensor) -> None:
-        if values.numel():
-            self._metrics.setdefault(name, MeanMetric()).update(values.detach().cpu())
+        """A mean of nothing is made too: processes wait for each other's metrics, so that all must have the same."""
+        self._metrics.setdefault(name, MeanMetric()).update(values.detach().float().cpu())
+
+    def _rate(self, name: str, holds: Sequence[bool]) -> None:
+        self._mean(name, torch.tensor(holds, dtype=torch.float32))
 
     def _sum(self, name: str, value: float) -> None:
         self._metrics.setdefault(name, SumMetric()).update(value)
