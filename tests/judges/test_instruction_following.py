@@ -71,6 +71,7 @@ EXAMPLES: list[tuple[str, dict[str, object], str, str]] = [
     ("detectable_format:json_format", {}, '```json\n{"a": [1]}\n```', "{'a': 1}"),
     ("detectable_format:title", {}, "<<My title>>\ntext", "<< >>\ntext"),
     ("detectable_format:constrained_response", {}, "My answer is maybe.", "My answer is perhaps."),
+    ("detectable_format:constrained_response", {"options": ["Left", "Right"]}, "Right.", "My answer is yes."),
 ]
 
 
@@ -140,6 +141,37 @@ def test_arguments_that_are_none_are_as_good_as_absent() -> None:
 def test_bad_rows_are_named_when_they_are_loaded(metadata: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=f"rows.jsonl:3: .*{message}"):
         InstructionFollowingJudge().check_prompt(Prompt("rows.jsonl:3", "", metadata=metadata))
+
+
+IFEVAL_KINDS = """
+change_case:capital_word_frequency change_case:english_capital change_case:english_lowercase combination:repeat_prompt
+combination:two_responses detectable_content:number_placeholders detectable_content:postscript
+detectable_format:constrained_response detectable_format:json_format detectable_format:multiple_sections
+detectable_format:number_bullet_lists detectable_format:number_highlighted_sections detectable_format:title
+keywords:existence keywords:forbidden_words keywords:frequency keywords:letter_frequency language:response_language
+length_constraints:nth_paragraph_first_word length_constraints:number_paragraphs length_constraints:number_sentences
+length_constraints:number_words punctuation:no_comma startend:end_checker startend:quotation
+"""
+NOT_IN_THE_PAPER = {"combination:repeat_prompt", "language:response_language"}
+
+
+def test_all_kinds_are_there_with_an_example_and_a_docstring() -> None:
+    kinds = IFEVAL_KINDS.split()
+    assert len(kinds) == 25
+    assert len(set(kinds) - NOT_IN_THE_PAPER) == 23
+    assert sorted(CHECKERS) == kinds
+    assert {example[0] for example in EXAMPLES} == set(kinds)
+    assert all(check.__doc__ for check in CHECKERS.values())
+
+
+@pytest.mark.parametrize(
+    "piece", ["[", "]", "*", "\n", "\n ", "-", "<<", "<", "a. ", ".", '."', "!", " ", "a.", "SECTION ", "{", "***"]
+)
+@pytest.mark.parametrize("instruction", sorted({example[0] for example in EXAMPLES}))
+def test_a_degenerate_response_is_read_in_one_pass(instruction: str, piece: str) -> None:
+    """With a second pass for each piece, these tests would take an hour."""
+    arguments = next(example[1] for example in EXAMPLES if example[0] == instruction)
+    ask(piece * (100_000 // len(piece)), (instruction, arguments))
 
 
 def test_rows_without_instructions_are_valid() -> None:

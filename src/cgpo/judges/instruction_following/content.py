@@ -10,7 +10,7 @@ from cgpo.judges.instruction_following.registry import checker
 @checker("detectable_content:number_placeholders")
 def number_placeholders(response: str, *, num_placeholders: int) -> bool:
     """At least so many placeholders in square brackets, such as `[address]`."""
-    return len(re.findall(r"\[.*?\]", response)) >= num_placeholders
+    return sum(map(_placeholders, response.split("\n"))) >= num_placeholders
 
 
 @checker("detectable_content:postscript")
@@ -48,3 +48,12 @@ def quotation(response: str) -> bool:
     """The whole response stands in double quotation marks."""
     text = response.strip()
     return len(text) > 1 and text.startswith('"') and text.endswith('"')
+
+
+def _placeholders(line: str) -> int:
+    """Brackets that are closed again, in one pass: a pattern would look for each bracket's end anew."""
+    count, opening = 0, line.find("[")
+    while opening >= 0 and (closing := line.find("]", opening)) >= 0:
+        count += 1
+        opening = line.find("[", closing)
+    return count

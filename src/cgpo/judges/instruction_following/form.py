@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 
 from cgpo.judges.instruction_following.registry import checker
 
@@ -13,8 +14,8 @@ _CONSTRAINED = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 @checker("detectable_format:number_bullet_lists")
 def number_bullet_lists(response: str, *, num_bullets: int) -> bool:
     """Exactly so many bullet points: lines that begin with `* ` or `-`."""
-    stars = re.findall(r"^\s*\*[^\*].*$", response, re.MULTILINE)
-    dashes = re.findall(r"^\s*-.*$", response, re.MULTILINE)
+    stars = re.findall(r"^[^\S\n]*\*[^\*].*$", response, re.MULTILINE)
+    dashes = re.findall(r"^[^\S\n]*-.*$", response, re.MULTILINE)
     return len(stars) + len(dashes) == num_bullets
 
 
@@ -46,10 +47,14 @@ def json_format(response: str) -> bool:
 @checker("detectable_format:title")
 def title(response: str) -> bool:
     """A title in double angular brackets, `<<such>>`."""
-    return any(found.strip("<> ") for found in re.findall(r"<<[^\n]+>>", response))
+    for line in response.split("\n"):
+        opening, closing = line.find("<<"), line.rfind(">>")
+        if 0 <= opening < closing - 2 and line[opening:closing].strip("<> "):
+            return True
+    return False
 
 
 @checker("detectable_format:constrained_response")
-def constrained_response(response: str) -> bool:
-    """One of: My answer is yes. My answer is no. My answer is maybe."""
-    return any(sentence in response for sentence in _CONSTRAINED)
+def constrained_response(response: str, *, options: Sequence[str] = _CONSTRAINED) -> bool:
+    """One of the given responses; IFEval's are: My answer is yes. My answer is no. My answer is maybe."""
+    return any(option in response for option in options)

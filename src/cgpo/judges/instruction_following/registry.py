@@ -20,7 +20,7 @@ _KINDS = {"int": int, "str": str, "Sequence[str]": Sequence}
 
 
 def checker(instruction_id: str) -> Callable[[Check], Check]:
-    """Registers a check; its keyword-only parameters are the instruction's `kwargs`, all of them required."""
+    """Registers a check; its keyword-only parameters are the instruction's `kwargs`, required where without default."""
 
     def register(check: Check) -> Check:
         if instruction_id in CHECKERS:
@@ -70,6 +70,8 @@ def _check_arguments(instruction_id: str, given: Mapping[str, Any], where: str) 
     parameters = list(inspect.signature(CHECKERS[instruction_id]).parameters.values())[1:]
     for parameter in parameters:
         if parameter.name not in given:
+            if parameter.default is not parameter.empty:
+                continue
             raise UserError(f"{where}: instruction {instruction_id} lacks {parameter.name!r} in its kwargs")
         kind = _KINDS.get(str(parameter.annotation), object)
         value = given[parameter.name]

@@ -9,7 +9,9 @@ import py3langid
 _ABBREVIATIONS = (
     "Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|etc|e\\.g|i\\.e|cf|al|approx|No|Inc|Ltd|Co|Corp|Dept|Gen|Col|Capt|Lt|Sgt|Rev|Hon"
 )
-_ENDS = re.compile(r"(?P<mark>[.!?]+)[\"'”’)\]]*(?=\s|$)|[。！？।॥؟۔]+")
+_ENDS = re.compile(r"(?<![.!?])(?P<mark>[.!?]++)[\"'”’)\]]*+(?=\s|$)|[。！？।॥؟۔]+")
+_NEXT = re.compile(r"\s*+(?P<first>\S)")
+_LONGEST_ABBREVIATION = 12
 _INITIAL = re.compile(r"(?:^|[\s.(])[A-Z]$")
 
 
@@ -18,9 +20,9 @@ def sentences(text: str) -> list[str]:
     found = []
     start = 0
     for end in _ENDS.finditer(text):
-        before = text[start : end.start()]
+        before = text[max(start, end.start() - _LONGEST_ABBREVIATION) : end.start()]
         dots = (end["mark"] or "!").strip(".") == ""
-        if dots and end.end() < len(text) and (_abbreviated(before) or _goes_on(text[end.end() :])):
+        if dots and end.end() < len(text) and (_abbreviated(before) or _goes_on(text, end.end())):
             continue
         found.append(text[start : end.end()].strip())
         start = end.end()
@@ -49,6 +51,6 @@ def _abbreviated(before: str) -> bool:
     return bool(re.search(rf"(?:^|[\s(])(?:{_ABBREVIATIONS})$", before) or _INITIAL.search(before))
 
 
-def _goes_on(after: str) -> bool:
-    following = after.lstrip()
-    return following[:1].islower()
+def _goes_on(text: str, end: int) -> bool:
+    following = _NEXT.match(text, end)
+    return following is not None and following["first"].islower()
