@@ -172,8 +172,13 @@ def test_experiments(shared: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", of_group("optimizer"))
-def test_stories_have_a_learning_rate_for_each_optimizer(name: str) -> None:
-    assert plan("experiment=stories", f"optimizer={name}")["weights"]["learning_rate"] > 0
+def test_stories_have_settings_for_each_optimizer(name: str) -> None:
+    found = plan("experiment=stories", f"optimizer={name}")
+    assert found["weights"]["learning_rate"] == found["settings"][name]["learning_rate"]
+    assert found["updates"] == found["settings"][name]["updates"]
+    limits = {task: config["kl_max"] for task, config in found["tasks"].items()}
+    long, short = (found["settings"][name][key] for key in ("kl_max", "kl_max_ending"))
+    assert limits == {"word": long, "no_comma": long, "ending": short, "sentences": long}
 
 
 @pytest.mark.parametrize(
