@@ -302,10 +302,12 @@ def test_a_server_that_was_never_there_stops_at_start_up() -> None:
 
 
 def test_an_outage_at_start_up_is_no_wrong_configuration() -> None:
-    replies = iter([Reply({}, 500), Reply(said("yes", YES_NO)), Reply(said("yes", YES_NO))])
+    replies = iter([Reply({}, 500), *[Reply(said("yes", YES_NO))] * 2])
     with ScriptedServer(lambda *_: next(replies)) as server:
         judge = judge_at(server)
-        judge.check_prompt(Prompt("rows:1", ""))
+        for row in range(5):
+            judge.check_prompt(Prompt(f"rows:{row}", ""))
+        assert len(server.requests) == 1, "a greeting, and not one a row"
         assert [v.outcome for v in judge.judge(samples(1))] == [Outcome.SATISFIED]
         judge.close()
 

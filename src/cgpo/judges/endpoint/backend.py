@@ -67,12 +67,12 @@ class EndpointBackend:
         return {name: before + now.get(name, 0) for name, before in self._spent.items()}
 
     def prepare(self) -> None:
-        """Greets the server, if it has not been.
+        """Greets the server, if that has not been tried.
 
         Raises:
             UserError: the server cannot be reached, refuses the key, or does not know the model.
         """
-        if not self._known:
+        if not self._known and not self._down:
             connection = self._connect()
             connection.run(self._greet(connection))
 
