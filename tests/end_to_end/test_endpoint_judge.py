@@ -14,11 +14,22 @@ from cgpo.stages.suite import SuitePolicy
 
 pytest.importorskip("openai", reason="the extra endpoint is not installed")
 
-RUN = (
-    "tasks=harmful_intent judges=[safety] reward=constant tasks.harmful_intent.reward=constant pipeline=none "
-    "reference=null logger=none trainer.threads=1 updates=4 rollout.max_new_tokens=8 data.harmful_intent.train_size=32 "
-    "data.harmful_intent.held_out_size=4 callbacks.evaluation.every=0 callbacks.samples.every=1"
-).split()
+RUN = [
+    "tasks=harmful_intent",
+    "judges=[safety]",
+    "reward=constant",
+    "tasks.harmful_intent.reward=constant",
+    "pipeline=none",
+    "reference=null",
+    "logger=none",
+    "trainer.threads=1",
+    "updates=4",
+    "rollout.max_new_tokens=8",
+    "data.harmful_intent.train_size=32",
+    "data.harmful_intent.held_out_size=4",
+    "callbacks.evaluation.every=0",
+    "callbacks.samples.every=1",
+]
 
 
 def train(folder: Path, server: ScriptedServer, **settings: Any) -> CompletedProcess[str]:
