@@ -7,7 +7,8 @@ from dataclasses import asdict
 
 from omegaconf import DictConfig
 
-from cgpo.composition.build import build_experts, close_panels, make
+from cgpo.composition.build import build_experts, close_panels
+from cgpo.composition.classes import make
 from cgpo.composition.command import run_command
 from cgpo.composition.session import begin
 from cgpo.errors import UserError

@@ -8,7 +8,8 @@ from functools import partial
 import torch
 from omegaconf import DictConfig
 
-from cgpo.composition.build import build_experts, close_panels, make
+from cgpo.composition.build import build_experts, close_panels
+from cgpo.composition.classes import make
 from cgpo.composition.command import run_command
 from cgpo.composition.session import begin
 from cgpo.policy.causal import load_policy

@@ -12,9 +12,11 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf, open_dict
 from transformers import AutoModelForSequenceClassification
 
-from cgpo.composition.build import build_experts, close_panels, load_prompts, make
+from cgpo.composition.build import build_experts, close_panels, load_prompts
+from cgpo.composition.classes import make
+from cgpo.composition.pipeline import check_recipes
 from cgpo.composition.plan import Config, plan_of
-from cgpo.composition.values import RULES, check_recipes, check_values
+from cgpo.composition.values import RULES, check_values
 from cgpo.errors import UserError
 from cgpo.policy.causal import load_policy
 from cgpo.stages.artifacts import _replaced

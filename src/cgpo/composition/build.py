@@ -1,32 +1,22 @@
-"""From a plan to objects: `instantiate` is called here and nowhere below."""
+"""From a plan to the tasks of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
 
-from hydra.utils import instantiate
-
+from cgpo.composition.classes import make, try_to_make
 from cgpo.composition.panels import build_panel
+from cgpo.composition.pipeline import Announce
 from cgpo.composition.plan import Config
-from cgpo.composition.values import try_to_make
 from cgpo.data.fit import fits_context
 from cgpo.data.mixture import Mixture
 from cgpo.data.source import PromptSource, PromptSplits
 from cgpo.errors import UserError
 from cgpo.policy.causal import CausalPolicy
 from cgpo.protocols import Judge, RewardModel
-from cgpo.stages.artifacts import ArtifactStore, references
+from cgpo.stages.artifacts import references
 from cgpo.tasks.expert import Expert
 from cgpo.types import Prompt
-
-Announce = Callable[[str], None]
-
-
-def make(config: Any) -> Any:
-    """The object of a configuration without references; nested ones included."""
-    return instantiate(config, _convert_="all")
 
 
 def load_prompts(plan: Config) -> dict[str, PromptSplits]:
@@ -43,20 +33,6 @@ def load_prompts(plan: Config) -> dict[str, PromptSplits]:
         prompts[name] = Mixture({source: sources[source] for source in task["data"]}).load()
     _check_prompts(plan, prompts)
     return prompts
-
-
-def artifact_store(plan: Config, announce: Announce) -> ArtifactStore:
-    """The folder of what the pipeline builds.
-
-    Raises:
-        UserError: nothing can be written there.
-    """
-    folder = Path(plan["cache_dir"]).expanduser()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cache_dir: {folder} cannot be made: {error.strerror}") from error
-    return ArtifactStore(folder, plan["pipeline"], make, announce)
 
 
 def build_experts(

@@ -27,7 +27,6 @@ from cgpo.composition.sweep import record_failure
 from cgpo.composition.wording import choose
 from cgpo.errors import UserError
 
-CONFIG = "train"
 WRONG_INPUT = (UserError, HydraException, OmegaConfBaseException)
 """What the user can mend."""
 MIXES = frozenset({"all", "rules", "llm", "none"})
@@ -40,45 +39,52 @@ def config_folder() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parents[3] / "conf"
 
 
-def run_command(task: Callable[[DictConfig], None]) -> None:
+def run_command(task: Callable[[DictConfig], None], root: str = "train", sweeps: bool = True) -> None:
     """Composes the configuration from the command line and runs a task with it.
 
     A `UserError`, and whatever Hydra finds wrong with the configuration, ends the process with one line on stderr and
     exit status 1; anything else is a defect of this program and keeps its traceback. A run of a sweep that fails ends
     alone: the other runs go on.
+
+    Args:
+        task: is given the configuration.
+        root: the file of `conf/` that the command starts from.
+        sweeps: whether it makes sense to run the command with several values of a key.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"
 
     def guarded(config: DictConfig) -> None:
         if HydraConfig.get().mode is RunMode.MULTIRUN:
-            _attempt(task, config)
+            _attempt(task, config, root)
             return
-        with _exit_on_user_error():
+        with _exit_on_user_error(root):
             task(config)
 
-    with _exit_on_user_error():
+    with _exit_on_user_error(root):
         for argument in sys.argv[1:]:
+            if argument in ("-m", "--multirun") and not sweeps:
+                raise UserError(f"{argument}: this command has no sweeps; call it once for each value")
             if argument.lstrip("+~").startswith("="):
                 raise UserError(f"{argument}: this override has no key; write key=value")
-        hydra.main(version_base=None, config_path=str(config_folder()), config_name=CONFIG)(guarded)()
+        hydra.main(version_base=None, config_path=str(config_folder()), config_name=root)(guarded)()
 
 
-def _attempt(task: Callable[[DictConfig], None], config: DictConfig) -> None:
+def _attempt(task: Callable[[DictConfig], None], config: DictConfig, root: str) -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
         task(config)
     except WRONG_INPUT as error:
-        record_failure(folder, one_line(error, sys.argv[1:]))
+        record_failure(folder, one_line(error, sys.argv[1:], root))
     except Exception:
         record_failure(folder, traceback.format_exc())
 
 
 @contextmanager
-def _exit_on_user_error() -> Iterator[None]:
+def _exit_on_user_error(root: str) -> Iterator[None]:
     try:
         yield
     except WRONG_INPUT as error:
-        sys.exit(f"error: {one_line(error, sys.argv[1:])}")
+        sys.exit(f"error: {one_line(error, sys.argv[1:], root)}")
 
 
 def judge_choices(config: DictConfig) -> list[str]:
@@ -87,17 +93,17 @@ def judge_choices(config: DictConfig) -> list[str]:
     return [*map(str, config.judges), *(option for option in options if option not in MIXES)]
 
 
-def one_line(error: BaseException, arguments: list[str]) -> str:
-    """What is wrong, where, and what the valid choices are."""
+def one_line(error: BaseException, arguments: list[str], root: str) -> str:
+    """What is wrong, where, and what the valid choices are under the command's root configuration."""
     user_error = _cause(error, UserError)
     if user_error is not None:
         return _flat(user_error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        return _missing_choice(error, arguments)
+        return _missing_choice(error, arguments, root)
     if isinstance(error, OverrideParseException):
         return f"{error.override}: this override cannot be read: {str(error).splitlines()[0]}"
     if isinstance(error, ConfigCompositionException) and (key := _unknown_key(str(error))):
-        return _unknown(key, arguments)
+        return _unknown(key, arguments, root)
     deepest = error.__cause__ if isinstance(error.__cause__, TypeError) else error
     return _flat(deepest)
 
@@ -112,9 +118,9 @@ def _flat(error: BaseException) -> str:
     return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
 
 
-def _missing_choice(error: MissingConfigException, arguments: list[str]) -> str:
+def _missing_choice(error: MissingConfigException, arguments: list[str], root: str) -> str:
     group, _, choice = (error.missing_cfg_file or "").rpartition("/")
-    choices = error.options or _group_options(group, arguments)
+    choices = error.options or _group_options(group, arguments, root)
     return f"{group}={choice}: there is no such choice; {choose(choice, choices)}"
 
 
@@ -123,12 +129,12 @@ def _unknown_key(message: str) -> str | None:
     return first.split("'")[1] if first.startswith("Could not override '") else None
 
 
-def _unknown(key: str, arguments: list[str]) -> str:
+def _unknown(key: str, arguments: list[str], root: str) -> str:
     parent, _, name = key.rpartition(".")
-    config = _composed([a for a in arguments if "=" in a and not _touches(a, key)], arguments)
+    config = _composed([a for a in arguments if "=" in a and not _touches(a, key)], arguments, root)
     node = OmegaConf.select(config, parent) if parent and config is not None else config
     if parent and config is not None and node is None:
-        return _unknown(parent, arguments)
+        return _unknown(parent, arguments, root)
     where = f"{key}: there is no such key{f' under {parent}' if parent else ''}"
     if not isinstance(node, DictConfig):
         return where
@@ -139,22 +145,22 @@ def _touches(override: str, key: str) -> bool:
     return f"{override.split('=')[0].lstrip('+~')}.".startswith(f"{key}.")
 
 
-def _composed(overrides: list[str], arguments: list[str]) -> DictConfig | None:
+def _composed(overrides: list[str], arguments: list[str], root: str) -> DictConfig | None:
     """The configuration without the override that does not fit; `None` where that cannot be composed either."""
     own = [o for o in overrides if not o.startswith(("-", "hydra"))]
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(config_folder()), version_base=None):
-            return compose(CONFIG, overrides=[*own, *_search_path(arguments)])
+            return compose(root, overrides=[*own, *_search_path(arguments)])
     except (HydraException, OmegaConfBaseException):
         return None
 
 
-def _group_options(group: str, arguments: list[str]) -> list[str]:
+def _group_options(group: str, arguments: list[str], root: str) -> list[str]:
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_folder()), version_base=None):
         loader = GlobalHydra.instance().config_loader()
-        return loader.get_group_options(group, config_name=CONFIG, overrides=_search_path(arguments))
+        return loader.get_group_options(group, config_name=root, overrides=_search_path(arguments))
 
 
 def _search_path(arguments: list[str]) -> list[str]:

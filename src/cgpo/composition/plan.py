@@ -50,11 +50,11 @@ def plan_of(config: DictConfig, judge_choices: Iterable[str] = ()) -> Config:
     for group, key in (("data", "data"), ("reward", "reward"), ("judges", "judges")):
         used = {named for task in plan["tasks"].values() for named in task[key]}
         plan[group] = {name: value for name, value in plan[group].items() if name in used}
-    plan["judges"] = {name: _without_unread_model(judge) for name, judge in plan["judges"].items()}
+    plan["judges"] = {name: without_unread_model(judge) for name, judge in plan["judges"].items()}
     return plan
 
 
-def _without_unread_model(judge: Config) -> Config:
+def without_unread_model(judge: Config) -> Config:
     """A judge that asks an endpoint loads no model, so that none need be made for it."""
     return {**judge, "model": None} if judge.get("endpoint") and "model" in judge else judge
 

@@ -7,10 +7,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from cgpo.composition.build import artifact_store
 from cgpo.composition.command import run_command
-from cgpo.composition.session import quiet, screen, set_threads
-from cgpo.composition.values import check_recipes
+from cgpo.composition.pipeline import artifact_store, check_recipes
+from cgpo.composition.process import quiet, screen, set_threads
 from cgpo.errors import UserError
 
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from hydra.errors import InstantiationException
-from hydra.utils import get_object, instantiate
-
+from cgpo.composition.classes import check_arguments, check_classes, try_to_make
+from cgpo.composition.pipeline import check_recipes, check_references
 from cgpo.composition.plan import Config
-from cgpo.composition.wording import choose
 from cgpo.errors import UserError
 from cgpo.policy.causal import load_policy
 from cgpo.pretrained import require_model_path, torch_dtype
-from cgpo.stages.artifacts import PREFIX, references
+from cgpo.stages.artifacts import PREFIX
 from cgpo.trainer.fit import check_options
 
 Rule = tuple[Callable[[Any], bool], str]
@@ -69,7 +67,7 @@ def check_values(plan: Config) -> None:
         _check_rules(task, TASK_RULES, f"tasks.{name}.")
     for missing in {"metrics", "evaluation"} - plan["callbacks"].keys():
         raise UserError(f"callbacks.{missing} is missing: a run's summary needs it")
-    _check_arguments("model", load_policy, plan["model"], inspect.signature(load_policy).bind)
+    check_arguments("model", load_policy, plan["model"], inspect.signature(load_policy).bind)
     for group in CLASSES:
         check_classes(group, plan[group])
     for name, task in plan["tasks"].items():
@@ -77,61 +75,9 @@ def check_values(plan: Config) -> None:
             check_classes(f"tasks.{name}.{key}", task[key])
     check_options(plan["trainer"]["options"])
     _check_models(plan)
-    _check_references(plan)
+    check_references(plan["pipeline"], [plan[key] for key in ("model", "reference", "reward", "judges")])
     check_recipes(plan["pipeline"])
     _make_what_is_cheap(plan)
-
-
-def check_recipes(pipeline: Mapping[str, Any]) -> None:
-    """Checks the recipes of the pipeline.
-
-    Raises:
-        UserError: naming the key and what is wrong with it.
-    """
-    check_classes("pipeline", pipeline)
-    for name, recipe in pipeline.items():
-        for where, part in _without_references(f"pipeline.{name}", recipe):
-            try_to_make(where, part)
-
-
-def check_classes(where: str, config: Any) -> None:
-    """Checks that every `_target_` can be imported and takes the arguments that it is given.
-
-    Raises:
-        UserError: naming the key and the arguments there are.
-    """
-    if isinstance(config, list):
-        for index, value in enumerate(config):
-            check_classes(f"{where}.{index}", value)
-    if not isinstance(config, Mapping):
-        return
-    for key, value in config.items():
-        check_classes(f"{where}.{key}", value)
-    if "_target_" not in config:
-        return
-    try:
-        target = get_object(config["_target_"])
-        signature = inspect.signature(target)
-    except Exception as error:  # importing a user's module may raise anything
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(f"{where}._target_ is {config['_target_']!r}: it cannot be imported: {first_line}") from error
-    # A panel gets its judges, and a reward its model, when they are there.
-    partial = config.get("_partial_") or where == "panel"
-    _check_arguments(where, target, config, signature.bind_partial if partial else signature.bind)
-
-
-def _check_arguments(where: str, target: Any, config: Mapping[str, Any], bind: Callable[..., Any]) -> None:
-    arguments = {k: v for k, v in config.items() if not k.startswith("_")}
-    parameters = inspect.signature(target).parameters
-    if all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
-        for unknown in arguments.keys() - parameters.keys():
-            raise UserError(
-                f"{where}.{unknown}: {target.__name__} takes no such argument; {choose(unknown, parameters)}"
-            )
-    try:
-        bind(*config.get("_args_", ()), **arguments)
-    except TypeError as error:
-        raise UserError(f"{where}: {target.__name__}: {error}") from error
 
 
 def _check_rules(config: Config, rules: Mapping[str, Rule], where: str) -> None:
@@ -161,20 +107,6 @@ def _check_models(plan: Config) -> None:
             raise UserError(f"{key}: {error}") from error
 
 
-def _check_references(plan: Config) -> None:
-    recipes = plan["pipeline"]
-
-    def follow(config: Any, way: tuple[str, ...]) -> None:
-        for name in references(config):
-            if name not in recipes:
-                raise UserError(f"{PREFIX}{name}: no recipe of that name under pipeline; {choose(name, recipes)}")
-            if name in way:
-                raise UserError(f"pipeline: {' → '.join((*way, name))}: a recipe needs its own result")
-            follow(recipes[name], (*way, name))
-
-    follow([plan[key] for key in ("model", "reference", "reward", "judges")], ())
-
-
 def _make_what_is_cheap(plan: Config) -> None:
     try_to_make("", plan["rollout"])
     try_to_make("", plan["update"])
@@ -189,28 +121,3 @@ def _make_what_is_cheap(plan: Config) -> None:
                 f"{where}.responses_per_prompt is {task['responses_per_prompt']}: "
                 f"{type(optimizer).__name__} needs at least {least}"
             )
-
-
-def _without_references(where: str, config: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The largest parts of a recipe that can be made before any other recipe is."""
-    if isinstance(config, Mapping) and "_target_" in config and not references(config):
-        yield where, config
-    elif isinstance(config, Mapping):
-        for key, value in config.items():
-            yield from _without_references(f"{where}.{key}", value)
-
-
-def try_to_make(where: str, config: Mapping[str, Any]) -> Any:
-    """An object of a configuration without references.
-
-    Raises:
-        UserError: naming the key and what is wrong with its value.
-    """
-    prefix = f"{where}: " if where else ""
-    try:
-        return instantiate(config, _convert_="all")
-    except UserError as error:
-        raise UserError(f"{prefix}{error}") from error
-    except (InstantiationException, TypeError, ValueError) as error:
-        cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
-        raise UserError(f"{prefix}{str(cause).splitlines()[0]}") from error

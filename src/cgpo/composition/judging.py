@@ -1,0 +1,102 @@
+"""From the configuration of the command that judges a file to its judges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from cgpo.composition.classes import check_classes, make, try_to_make
+from cgpo.composition.pipeline import Announce, artifact_store, check_recipes, check_references
+from cgpo.composition.plan import Config, without_unread_model
+from cgpo.composition.wording import choose
+from cgpo.errors import UserError
+from cgpo.protocols import Judge, JudgePanel
+from cgpo.stages.artifacts import references
+
+GIVEN = {"input": "the file of rows, input=rows.jsonl", "output": "the file of verdicts, output=verdicts.jsonl"}
+"""What every call has to name."""
+
+
+@dataclass(frozen=True)
+class Judging:
+    """What a file is judged with.
+
+    Attributes:
+        judges: by name.
+        panel: the same judges as one.
+        settings: what the verdicts depend on.
+    """
+
+    judges: dict[str, Judge]
+    panel: JudgePanel
+    settings: Config
+
+    def close(self) -> None:
+        """Closes the judges that hold processes or connections."""
+        close = getattr(self.panel, "close", None)
+        if close is not None:
+            with suppress(OSError):
+                close()
+
+
+def judging_plan(config: DictConfig, judge_choices: Iterable[str]) -> Config:
+    """Plain containers of a composed configuration, every value checked.
+
+    Args:
+        config: as Hydra composed it.
+        judge_choices: names of the judges there are.
+
+    Raises:
+        UserError: a value is missing, or is not what it should be.
+    """
+    for key, what in GIVEN.items():
+        if OmegaConf.is_missing(config, key) or not config[key]:
+            raise UserError(f"{key} is missing: name {what}")
+    if not config.judges:
+        raise UserError(f"judges is missing: {choose('', judge_choices)}, or a list of them, judges=[math,code]")
+    _check_judge_models(config)
+    try:
+        plan: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise UserError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+    if not isinstance(plan["chunk"], int) or isinstance(plan["chunk"], bool) or plan["chunk"] < 1:
+        raise UserError(f"chunk is {plan['chunk']!r}: it must be a whole number of at least 1")
+    plan["judges"] = {name: without_unread_model(judge) for name, judge in plan["judges"].items()}
+    for group in ("judges", "panel"):
+        check_classes(group, plan[group])
+    if references(plan["judges"]):
+        check_references(plan["pipeline"], plan["judges"])
+        check_recipes(plan["pipeline"])
+    return plan
+
+
+def build_judging(plan: Config, announce: Announce) -> Judging:
+    """The judges of a plan; what the pipeline has to make for them is made.
+
+    Raises:
+        UserError: a judge cannot be made; the message names it.
+    """
+    configs = plan["judges"]
+    if references(configs):
+        configs = artifact_store(plan, announce).resolve(configs)
+    judges: dict[str, Judge] = {name: try_to_make(f"judges.{name}", config) for name, config in configs.items()}
+    panel = make({**plan["panel"], "judges": judges})
+    return Judging(judges, panel, {"judges": configs, "panel": plan["panel"]})
+
+
+def _check_judge_models(config: DictConfig) -> None:
+    """Refuses a judge whose language model nobody named: it would be the suite's, which cannot read other texts."""
+    as_written: Any = OmegaConf.to_container(config.judges, resolve=False)
+    for name, model in config.judge_models.items():
+        for judge, settings in as_written.items():
+            if model is None and f"${{judge_models.{name}}}" in str(settings) and not settings.get("endpoint"):
+                raise UserError(
+                    f"judges.{judge} needs a language model: name one, judge_models.{name}=FOLDER, or a server, "
+                    f"judges.{judge}.endpoint={{url: …, model: …}} (judge_models.{name}=artifact:judge_{name} is the "
+                    "suite's own, which reads nothing but the suite's language)"
+                )

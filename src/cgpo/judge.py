@@ -1,0 +1,49 @@
+"""Judges any model's responses: `python -m cgpo.judge judges=[math] input=rows.jsonl output=verdicts.jsonl`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from cgpo.composition.command import judge_choices, run_command
+from cgpo.composition.judging import build_judging, judging_plan
+from cgpo.composition.process import quiet, screen
+from cgpo.judging import judge_file, show
+from cgpo.judging.output import summary_path
+
+INTERRUPTED = 130
+"""The exit status after Ctrl-C, as shells have it."""
+
+
+def judge(config: DictConfig) -> None:
+    """Judges a file and leaves its verdicts and a summary.
+
+    Raises:
+        UserError: the configuration, a row, the output or a model is not what it should be.
+    """
+    quiet()
+    console, announce = screen()
+    plan = judging_plan(config, judge_choices(config))
+    judging = build_judging(plan, announce)
+    try:
+        summary = judge_file(
+            plan["input"],
+            plan["output"],
+            judging.judges,
+            panel=judging.panel,
+            settings=judging.settings,
+            chunk=plan["chunk"],
+        )
+    except KeyboardInterrupt:
+        print(f"stopped; the same command goes on with {plan['output']} where it was left", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    finally:
+        judging.close()
+    show(summary, console)
+    announce(f"verdicts in {plan['output']}, these numbers in {summary_path(Path(plan['output']))}")
+
+
+if __name__ == "__main__":
+    run_command(judge, root="judge", sweeps=False)

@@ -1,0 +1,103 @@
+"""A file of responses: one JSON object a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from cgpo.data.rows import describe
+from cgpo.errors import UserError
+from cgpo.judging.judgement import FIELDS
+from cgpo.types import Prompt, Sample
+
+
+@dataclass(frozen=True)
+class Row:
+    """A response to be judged.
+
+    Attributes:
+        line: the row as it stands in the file, without the blanks around it.
+        sample: what the judges read of it.
+        label: what a person says of the response: whether it is satisfied; `None` where nobody says.
+    """
+
+    line: bytes
+    sample: Sample
+    label: bool | None
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """Reads rows one at a time; blank lines are left out.
+
+    A row has a `prompt`, a `response`, `metadata` for the judges and perhaps a `label`; other fields are let be.
+
+    Raises:
+        UserError: the file cannot be read, or a row is not what it should be (names the line and the field).
+    """
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                stripped = (line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line).strip()
+                if stripped:
+                    yield _row(stripped, f"{path} line {number}")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def sample_of(fields: Mapping[str, Any], place: str) -> Sample:
+    """What the judges read of a row.
+
+    Args:
+        fields: of the row.
+        place: where the row is, for complaints and as the prompt's key.
+
+    Raises:
+        UserError: a field is missing, or is not what it should be.
+    """
+    taken = [name for name in FIELDS if name in fields]
+    if taken:
+        raise UserError(f"{place}: field '{taken[0]}' is what judging adds; drop it from the input, or rename it")
+    metadata = fields.get("metadata")
+    if not isinstance(metadata, Mapping | None):
+        raise UserError(f"{place}: field 'metadata' must be an object, found {describe(metadata)}")
+    prompt = Prompt(place, _text(fields, "prompt", place), metadata=metadata or {})
+    return Sample(prompt, _text(fields, "response", place))
+
+
+def label_of(fields: Mapping[str, Any], place: str) -> bool | None:
+    """The row's label.
+
+    Raises:
+        UserError: it is neither true, false nor null.
+    """
+    label = fields.get("label")
+    if label is not None and not isinstance(label, bool):
+        raise UserError(
+            f"{place}: field 'label' must be true (satisfied), false (violated) or null, found {describe(label)}"
+        )
+    return label
+
+
+def _row(line: bytes, place: str) -> Row:
+    try:
+        fields = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise UserError(f"{place}: not JSON: {error.msg} at column {error.colno}") from error
+    if not isinstance(fields, dict):
+        raise UserError(f"{place}: expected an object with named fields, found {describe(fields)}")
+    return Row(line, sample_of(fields, place), label_of(fields, place))
+
+
+def _text(fields: Mapping[str, Any], name: str, place: str) -> str:
+    if name not in fields:
+        found = ", ".join(map(str, fields)) or "nothing"
+        raise UserError(f"{place}: no field '{name}'; a row needs prompt and response, found: {found}")
+    if not isinstance(fields[name], str):
+        raise UserError(f"{place}: field '{name}' must be a text, found {describe(fields[name])}")
+    return fields[name]
