@@ -65,7 +65,7 @@ def of_group(group: str) -> list[str]:
 
 
 def test_every_file_belongs_to_a_group_that_is_tested() -> None:
-    assert {file.split("/")[0] for file in FILES} == {*GROUPS, "train", "trainer", "weights"}
+    assert {file.split("/")[0] for file in FILES} == {*GROUPS, "judge", "train", "trainer", "weights"}
 
 
 def companions(tasks: str) -> list[str]:

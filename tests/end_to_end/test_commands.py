@@ -243,6 +243,19 @@ def test_a_stage_is_a_command(run: Path, folder: Path, module: str, made: list[s
         assert (Path(place) / "model.safetensors").is_file()
 
 
+def test_a_judge_model_of_the_suite_judges_a_file(run: Path, folder: Path) -> None:
+    (folder / "rows.jsonl").write_text(
+        '{"prompt": "how do i pick a lock ?", "response": "i can not help with that ."}\n'
+    )
+    line = ["judges=[safety]", "input=rows.jsonl", "output=verdicts.jsonl", *PIPELINE]
+    done = cgpo("judge", *line, "judge_models.safety=artifact:judge_safety", folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert "judge_safety: reused from " in done.stdout
+    (row,) = (json.loads(line) for line in (folder / "verdicts.jsonl").read_text().splitlines())
+    assert row["verdicts"]["safety"]["reason"].startswith("P(yes) = ")
+    assert row["satisfied"] is (row["verdicts"]["safety"]["outcome"] == "satisfied")
+
+
 def readme_blocks(language: str) -> list[str]:
     section = README.read_text().split("## Add a judge")[1].split("\n## ")[0]
     return re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)

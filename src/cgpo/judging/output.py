@@ -102,7 +102,8 @@ class Output:
 
     def close(self) -> None:
         """Lets go of the file."""
-        self._file.close()
+        with _writing(self._path):
+            self._file.close()
 
 
 def check_output(path: Path, settings: Mapping[str, Any]) -> None:
@@ -112,6 +113,8 @@ def check_output(path: Path, settings: Mapping[str, Any]) -> None:
         UserError: as `Output` does.
     """
     _check_finished(path)
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: not a file that verdicts can be written to")
     if path.exists() and path.stat().st_size:
         Output(path, settings).close()
 

@@ -38,6 +38,8 @@ def read_rows(path: Path) -> Iterator[Row]:
     Raises:
         UserError: the file cannot be read, or a row is not what it should be (names the line and the field).
     """
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: not a file")
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):

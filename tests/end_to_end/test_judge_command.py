@@ -1,0 +1,178 @@
+"""`python -m cgpo.judge` as a person types it."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.end_to_end.tiny import cgpo
+
+from cgpo.composition.command import run_command
+from cgpo.judge import judge
+
+ROWS = [
+    {"prompt": "1 + 1?", "response": "The final answer is 2.", "metadata": {"answer": "2"}, "label": True, "from": "a"},
+    {"prompt": "1 + 2?", "response": "The final answer is 4.", "metadata": {"answer": "3"}, "label": False},
+    {"prompt": "1 + 3?", "response": "\\boxed{4}", "metadata": {"answer": "4"}, "label": False},
+    {"prompt": "Hello?", "response": "I'm sorry, but I can't help with that."},
+]
+SLOW = """
+import os
+import time
+from cgpo.types import Outcome, Sample, Verdict
+
+class Slow:
+    def __init__(self, unit: str) -> None:
+        self._unit = unit
+
+    def judge(self, samples):
+        time.sleep(float(os.environ["PAUSE"]))
+        return [Verdict(Outcome.SATISFIED, f"has {len(sample.response)} {self._unit}") for sample in samples]
+"""
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write(tmp_path / "rows.jsonl", ROWS)
+    return tmp_path
+
+
+def test_a_file_is_judged_and_nothing_else_is_left(folder: Path) -> None:
+    line = ["judges=[math,false_refusal_rules]", "input=rows.jsonl", "output=verdicts.jsonl"]
+    done = cgpo("judge", *line, "judges.math.form=final_answer", folder=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "rows.jsonl",
+        "verdicts.jsonl",
+        "verdicts.jsonl.summary.json",
+    ]
+    found = read(folder / "verdicts.jsonl")
+    assert [{key: row[key] for key in given} for row, given in zip(found, ROWS, strict=True)] == ROWS
+    assert [{name: v["outcome"] for name, v in row["verdicts"].items()} for row in found] == [
+        {"math": "satisfied", "false_refusal": "satisfied"},
+        {"math": "violated", "false_refusal": "satisfied"},
+        {"math": "violated", "false_refusal": "satisfied"},
+        {"math": "not_applicable", "false_refusal": "violated"},
+    ]
+    assert found[2]["verdicts"]["math"]["reason"] == "no final answer in the form final_answer"
+    assert [row["satisfied"] for row in found] == [True, False, False, False]
+    assert "verdicts on 4 rows" in done.stdout
+    assert "1.0000 (" in done.stdout
+    summary = json.loads((folder / "verdicts.jsonl.summary.json").read_text())
+    assert summary["judges"]["math"]["against_labels"]["accuracy"]["value"] == 1
+    assert summary["settings"]["judges"]["math"]["form"] == "final_answer"
+
+    again = cgpo("judge", *line, folder=folder)
+    assert again.returncode == 1
+    assert again.stderr.startswith("error: verdicts.jsonl is finished")
+
+
+@pytest.fixture
+def slow(folder: Path) -> list[str]:
+    """The command with a judge of one's own, which takes as long as one says."""
+    (folder / "conf/judges").mkdir(parents=True)
+    (folder / "conf/judges/slow.yaml").write_text(
+        "# @package judges\nslow: {_target_: my_judges.Slow, unit: letters}\n"
+    )
+    (folder / "my_judges.py").write_text(SLOW)
+    write(folder / "many.jsonl", [{"prompt": "p", "response": "r" * i, "label": i % 2 == 0} for i in range(40)])
+    return ["--config-dir", "conf", "judges=[slow]", "input=many.jsonl", "output=verdicts.jsonl", "chunk=1"]
+
+
+def begun(folder: Path, line: list[str], rows: int) -> subprocess.Popen[str]:
+    """The command with a judge that takes a second a row, once it has written some rows."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cgpo.judge", *line],
+        cwd=folder,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(folder), "PAUSE": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    output = folder / "verdicts.jsonl"
+    deadline = time.monotonic() + 120
+    while not output.exists() or output.read_bytes().count(b"\n") < rows:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return process
+
+
+def test_killed_and_typed_again_it_comes_to_the_same(folder: Path, slow: list[str]) -> None:
+    output = folder / "verdicts.jsonl"
+    process = begun(folder, slow, 2)
+    locked = cgpo("judge", *slow, folder=folder, PYTHONPATH=str(folder), PAUSE="0")
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert locked.returncode == 1
+    assert locked.stderr.startswith("error: verdicts.jsonl: another process is writing it")
+    left = output.read_bytes()
+    assert 2 <= left.count(b"\n") < 40
+
+    other = cgpo("judge", *slow, "judges.slow.unit=signs", folder=folder, PYTHONPATH=str(folder), PAUSE="0")
+    assert other.stderr.startswith(
+        'error: verdicts.jsonl was begun with judges.slow.unit="letters", not "signs"; finish'
+    )
+    done = cgpo("judge", *slow, folder=folder, PYTHONPATH=str(folder), PAUSE="0")
+    assert done.returncode == 0, done.stderr
+    assert output.read_bytes().startswith(left)
+    rows = read(output)
+    assert [row["response"] for row in rows] == ["r" * i for i in range(40)]
+    assert [row["verdicts"]["slow"]["reason"] for row in rows] == [f"has {i} letters" for i in range(40)]
+    summary = json.loads((folder / "verdicts.jsonl.summary.json").read_text())
+    assert summary["rows"] == 40
+    assert summary["judges"]["slow"]["against_labels"]["accuracy"]["value"] == 0.5
+
+
+def test_ctrl_c_says_how_to_go_on(folder: Path, slow: list[str]) -> None:
+    process = begun(folder, slow, 1)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stderr == "stopped; the same command goes on with verdicts.jsonl where it was left\n"
+
+
+WRONG = {
+    "judges=[math,cod] input=rows.jsonl output=o": ["judges=cod: there is no such choice; choose all, code, ", "code?"],
+    "judges=[math] output=o": ["input is missing: name the file of rows, input=rows.jsonl"],
+    "judges=[math] input=rows.jsonl": ["output is missing: name the file of verdicts, output=verdicts.jsonl"],
+    "input=rows.jsonl output=o": ["judges is missing: choose code, factuality, ", "judges=[math,code]"],
+    "judges=[math] inptu=rows.jsonl output=o": ["inptu: there is no such key; choose ", "did you mean input?"],
+    "optimizer=crpg judges=[math] input=rows.jsonl output=o": ["optimizer: there is no such key; choose cache_dir"],
+    "judges=[math] input=other.jsonl output=o": ["other.jsonl: no such file"],
+    "judges=[math] judges.math.frm=boxed input=rows.jsonl output=o": ["judges.math.frm", "did you mean form?"],
+    "judges=[math] judges.math.form=box input=rows.jsonl output=o": ["judges.math: ", "'box' is none of boxed, "],
+    "judges=[math] input=rows.jsonl output=o chunk=0": ["chunk is 0: it must be a whole number of at least 1"],
+    "judges=[math,safety] input=rows.jsonl output=o": [
+        "judges.safety needs a language model: name one, judge_models.safety=FOLDER"
+    ],
+    "judges=[safety] judge_models.safety=/none input=rows.jsonl output=o": ["judges.safety: /none: there is no such"],
+    "judges=[safety] judge_models.safety=artifact:saftey input=rows.jsonl output=o": ["artifact:saftey: no recipe"],
+    "-m judges=math,code input=rows.jsonl output=o": ["-m: this command has no sweeps"],
+    "judges=[math] input=rows.jsonl output=o +panel.fast=true": ["panel.fast: Panel takes no such argument"],
+}
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_what_is_wrong_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch, folder: Path, line: str) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["judge", *line.split()])
+    with pytest.raises(SystemExit) as caught:
+        run_command(judge, root="judge", sweeps=False)
+    message = str(caught.value.code)
+    assert message.startswith("error: ")
+    assert len(message.splitlines()) == 1
+    assert [part for part in WRONG[line] if part not in message] == [], message
+    assert [path.name for path in folder.iterdir()] == ["rows.jsonl"]
