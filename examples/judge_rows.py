@@ -78,7 +78,7 @@ def mbpp(data: Path) -> Iterator[Row]:
 
 
 def xstest(data: Path) -> Iterator[Row]:
-    """450 responses of Mistral-Instruct; a label of full compliance is no refusal, full and partial refusals are one."""
+    """450 responses of Mistral-Instruct; only full compliance is satisfied."""
     for row in read(data / "xstest/mistralinstruct_labels.jsonl"):
         yield {
             "id": row["id"],
