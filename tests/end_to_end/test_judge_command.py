@@ -1,6 +1,7 @@
 """`python -m cgpo.judge` as a person types it."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from tests.end_to_end.tiny import cgpo
 from cgpo.composition.command import run_command
 from cgpo.judge import judge
 
+ROOT = Path(__file__).parents[2]
 ROWS = [
     {"prompt": "1 + 1?", "response": "The final answer is 2.", "metadata": {"answer": "2"}, "label": True, "from": "a"},
     {"prompt": "1 + 2?", "response": "The final answer is 4.", "metadata": {"answer": "3"}, "label": False},
@@ -142,6 +144,38 @@ def test_ctrl_c_says_how_to_go_on(folder: Path, slow: list[str]) -> None:
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert stderr == "stopped; the same command goes on with verdicts.jsonl where it was left\n"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/judges.md"])
+def test_the_three_lines_of_python_that_are_shown(monkeypatch: pytest.MonkeyPatch, folder: Path, page: str) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    (code,) = (block for block in blocks if "judge_file" in block)
+    assert len([line for line in code.splitlines() if line]) == 3
+    monkeypatch.chdir(folder)
+    exec(code, names := {})
+    assert names["summary"]["judges"]["math"]["outcomes"]["satisfied"] == {"rows": 1, "rate": 0.25}
+    assert len(read(folder / "verdicts.jsonl")) == 4
+
+
+def test_the_example_makes_rows_that_are_judged_right(shared: Path, folder: Path) -> None:
+    script = [sys.executable, str(ROOT / "examples/judge_rows.py"), str(shared / "data"), "made"]
+    done = subprocess.run(script, cwd=folder, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    rows = {path.stem: len(path.read_text().splitlines()) for path in (folder / "made").iterdir()}
+    assert rows == {
+        "ifeval_strict": 541,
+        "ifeval_loose": 541,
+        "ifeval_strict_instructions": 834,
+        "ifeval_loose_instructions": 834,
+        "gsm8k": 1320,
+        "humaneval": 164,
+        "mbpp": 374,
+        "xstest": 450,
+    }
+    done = cgpo("judge", "judges=[math]", "input=made/gsm8k.jsonl", "output=verdicts.jsonl", folder=folder)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((folder / "verdicts.jsonl.summary.json").read_text())["judges"]["math"]["against_labels"]
+    assert (found["rows"], found["accuracy"]["value"], found["kappa"]["value"]) == (1320, 1, 1)
 
 
 WRONG = {
