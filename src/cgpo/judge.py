@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -37,8 +38,10 @@ def judge(config: DictConfig) -> None:
             chunk=plan["chunk"],
         )
     except KeyboardInterrupt:
-        print(f"stopped; the same command goes on with {plan['output']} where it was left", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        print(f"stopped; the same command goes on with {plan['output']} where it was left", file=sys.stderr, flush=True)
+        judging.close()
+        # Not sys.exit, which would wait for what the judges are doing.
+        os._exit(INTERRUPTED)
     finally:
         judging.close()
     show(summary, console)

@@ -65,7 +65,7 @@ def of_group(group: str) -> list[str]:
 
 
 def test_every_file_belongs_to_a_group_that_is_tested() -> None:
-    assert {file.split("/")[0] for file in FILES} == {*GROUPS, "judge", "train", "trainer", "weights"}
+    assert {file.split("/")[0] for file in FILES} == {*GROUPS, "judge", "panel", "train", "trainer", "weights"}
 
 
 def companions(tasks: str) -> list[str]:
@@ -120,6 +120,15 @@ def test_judges(tiny: Callable[[str], str], name: str) -> None:
         if hasattr(judge, "close"):
             judge.close()
     assert bool(made) is (name != "none")
+
+
+@pytest.mark.parametrize("root", ["train", "judge"])
+@pytest.mark.parametrize("name", of_group("panel"))
+def test_panels(name: str, root: str) -> None:
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base=None):
+        config: Any = OmegaConf.to_container(compose(root, [f"panel={name}"]).panel)
+    assert make({**config, "judges": {}}).names == ()
 
 
 @pytest.mark.parametrize("name", of_group("reward"))

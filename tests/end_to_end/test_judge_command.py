@@ -123,11 +123,13 @@ def test_killed_and_typed_again_it_comes_to_the_same(folder: Path, slow: list[st
     left = output.read_bytes()
     assert 2 <= left.count(b"\n") < 40
 
+    assert "panel" in json.loads((folder / "verdicts.jsonl.state.json").read_text())["settings"]
     other = cgpo("judge", *slow, "judges.slow.unit=signs", folder=folder, PYTHONPATH=str(folder), PAUSE="0")
     assert other.stderr.startswith(
         'error: verdicts.jsonl was begun with judges.slow.unit="letters", not "signs"; finish'
     )
-    done = cgpo("judge", *slow, folder=folder, PYTHONPATH=str(folder), PAUSE="0")
+    # What the judges may spend is no part of what their verdicts depend on.
+    done = cgpo("judge", *slow, "panel.cache=null", folder=folder, PYTHONPATH=str(folder), PAUSE="0")
     assert done.returncode == 0, done.stderr
     assert output.read_bytes().startswith(left)
     rows = read(output)
@@ -195,6 +197,8 @@ WRONG = {
     "judges=[safety] judge_models.safety=/none input=rows.jsonl output=o": ["judges.safety: /none: there is no such"],
     "judges=[safety] judge_models.safety=artifact:saftey input=rows.jsonl output=o": ["artifact:saftey: no recipe"],
     "-m judges=math,code input=rows.jsonl output=o": ["-m: this command has no sweeps"],
+    "judges=[math] input=rows.jsonl output=o panel.on_error=vilated": ["panel.on_error is 'vilated': it must be undec"],
+    "judges=[math] input=rows.jsonl output=o panel.on_error={mth:raise}": ["panel.on_error: ", "did you mean math?"],
     "judges=[math] input=rows.jsonl output=o +panel.fast=true": ["panel.fast: Panel takes no such argument"],
 }
 

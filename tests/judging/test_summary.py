@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 from tests.judging.fakes import Says, row, write
 
+from cgpo.judges.panel import Panel
 from cgpo.judging import judge_file, show
 
 S, V, U, N = "satisfied", "violated", "undecided", "not_applicable"
@@ -40,11 +41,14 @@ def summary(tmp_path: Path) -> Any:
 def test_the_outcomes_are_counted(summary: Any) -> None:
     counts = {name: {o: c["rows"] for o, c in r["outcomes"].items()} for name, r in summary["judges"].items()}
     assert summary["rows"] == 10
-    assert counts == {"a": {S: 4, V: 4, N: 1, U: 1}, "b": {S: 5, V: 3, N: 1, U: 1}}
+    assert {name: {o: n for o, n in c.items() if n} for name, c in counts.items()} == {
+        "a": {S: 4, V: 4, N: 1, U: 1},
+        "b": {S: 5, V: 3, N: 1, U: 1},
+    }
     assert summary["judges"]["a"]["outcomes"][V]["rate"] == pytest.approx(0.4)
     # Together: rows 0 to 3 and 9 are violated, 4 and 5 satisfied, 6 and 7 undecided, 8 is nobody's.
     together = {o: c["rows"] for o, c in summary["panel"]["outcomes"].items()}
-    assert together == {S: 2, V: 5, N: 1, U: 2}
+    assert together == {S: 2, V: 5, N: 1, U: 2, "not_asked": 0}
 
 
 def test_undecided_and_not_applicable_rows_are_neither_right_nor_wrong(summary: Any) -> None:
@@ -110,6 +114,27 @@ def test_a_single_judge_needs_no_panel(tmp_path: Path) -> None:
     assert "agreement" not in found
     assert found["judges"]["a"]["against_labels"]["precision"] is None
     assert found["judges"]["a"]["against_labels"]["kappa"] is None
+
+
+class Dear(Says):
+    """Asked only about what no cheaper judge found violated, where the panel spares it."""
+
+    cost = 2
+
+
+def test_what_a_dear_judge_was_spared_counts_in_none_of_its_measures(tmp_path: Path) -> None:
+    rows = [row(1, False, a=V, b=V), row(2, False, a=S, b=V), row(3, True, a=S, b=S), row(4, True, a=V, b=S)]
+    judges = {"a": Says("a"), "b": Dear("b")}
+    panel = Panel(judges, short_circuit=True)
+    found = judge_file(write(tmp_path / "rows.jsonl", rows), tmp_path / "o.jsonl", judges, panel=panel)
+    panel.close()
+    counts = {o: c["rows"] for o, c in found["judges"]["b"]["outcomes"].items()}
+    assert counts == {S: 1, V: 1, N: 0, U: 0, "not_asked": 2}
+    assert found["judges"]["b"]["against_labels"]["rows"] == 2
+    assert found["judges"]["b"]["against_labels"]["not_asked"] == 2
+    assert {o: c["rows"] for o, c in found["panel"]["outcomes"].items() if c["rows"]} == {S: 1, V: 3}
+    assert found["agreement"][0]["rows"] == 2
+    assert "left out, not asked" in shown(found)
 
 
 def test_shares_are_not_rounded_to_all_or_nothing(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +10,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from cgpo.composition.classes import check_classes, make, try_to_make
+from cgpo.composition.classes import check_classes, try_to_make
+from cgpo.composition.panels import build_panel
 from cgpo.composition.pipeline import Announce, artifact_store, check_recipes, check_references
-from cgpo.composition.plan import Config, without_unread_model
+from cgpo.composition.plan import Config, check_panel_names, without_unread_model
 from cgpo.composition.wording import choose
 from cgpo.errors import UserError
 from cgpo.protocols import Judge, JudgePanel
@@ -20,6 +21,9 @@ from cgpo.stages.artifacts import references
 
 GIVEN = {"input": "the file of rows, input=rows.jsonl", "output": "the file of verdicts, output=verdicts.jsonl"}
 """What every call has to name."""
+
+SPENDING = frozenset({"cache", "max_calls", "max_tokens", "beyond_cap"})
+"""Settings of the panel that may change where a file is taken up again: verdicts do not depend on them."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Judging:
                 close()
 
 
-def judging_plan(config: DictConfig, judge_choices: Iterable[str]) -> Config:
+def judging_plan(config: DictConfig, judge_choices: Collection[str]) -> Config:
     """Plain containers of a composed configuration, every value checked.
 
     Args:
@@ -69,6 +73,8 @@ def judging_plan(config: DictConfig, judge_choices: Iterable[str]) -> Config:
     plan["judges"] = {name: without_unread_model(judge) for name, judge in plan["judges"].items()}
     for group in ("judges", "panel"):
         check_classes(group, plan[group])
+    check_panel_names(plan["panel"], {*plan["judges"], *judge_choices})
+    try_to_make("", {**plan["panel"], "judges": {}})
     if references(plan["judges"]):
         check_references(plan["pipeline"], plan["judges"])
         check_recipes(plan["pipeline"])
@@ -85,8 +91,8 @@ def build_judging(plan: Config, announce: Announce) -> Judging:
     if references(configs):
         configs = artifact_store(plan, announce).resolve(configs)
     judges: dict[str, Judge] = {name: try_to_make(f"judges.{name}", config) for name, config in configs.items()}
-    panel = make({**plan["panel"], "judges": judges})
-    return Judging(judges, panel, {"judges": configs, "panel": plan["panel"]})
+    rules = {key: value for key, value in plan["panel"].items() if key not in SPENDING}
+    return Judging(judges, build_panel(plan["panel"], judges, configs), {"judges": configs, "panel": rules})
 
 
 def _check_judge_models(config: DictConfig) -> None:

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import get_object, instantiate
+from hydra.utils import get_object
 
 import cgpo.judges
+from cgpo.composition.classes import make
 from cgpo.composition.plan import Config
 from cgpo.protocols import Judge
 
@@ -28,7 +29,7 @@ def build_panel(settings: Config, judges: Mapping[str, Judge], configs: Mapping[
         UserError: a setting does not fit a judge.
     """
     versions = {name: judge_version(configs[name]) for name in judges}
-    return instantiate({**settings, "judges": dict(judges), "versions": versions}, _convert_="all")
+    return make({**settings, "judges": dict(judges), "versions": versions})
 
 
 def judge_version(config: Config) -> str:

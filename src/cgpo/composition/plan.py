@@ -44,14 +44,23 @@ def plan_of(config: DictConfig, judge_choices: Iterable[str] = ()) -> Config:
         for key, choices in (("data", plan["data"]), ("judges", known), ("reward", plan["reward"])):
             _check_names(f"tasks.{name}.{key}", task[key], choices)
         task["judges"] = [judge for judge in task["judges"] if judge in plan["judges"]]
-    for key, setting in plan["panel"].items():
-        if isinstance(setting, dict) and "_target_" not in setting:
-            _check_names(f"panel.{key}", setting, known)
+    check_panel_names(plan["panel"], known)
     for group, key in (("data", "data"), ("reward", "reward"), ("judges", "judges")):
         used = {named for task in plan["tasks"].values() for named in task[key]}
         plan[group] = {name: value for name, value in plan[group].items() if name in used}
     plan["judges"] = {name: without_unread_model(judge) for name, judge in plan["judges"].items()}
     return plan
+
+
+def check_panel_names(panel: Config, known: Iterable[str]) -> None:
+    """Checks the names of judges in the panel's settings that are given by judge.
+
+    Raises:
+        UserError: there is no judge of that name.
+    """
+    for key, setting in panel.items():
+        if isinstance(setting, dict) and "_target_" not in setting:
+            _check_names(f"panel.{key}", setting, known)
 
 
 def without_unread_model(judge: Config) -> Config:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from cgpo.judging.statistics import Estimate, f1, kappa, proportion
-from cgpo.judging.tally import Ratings, Tally
+from cgpo.judging.tally import DECIDED, Ratings, Tally
 from cgpo.types import Outcome
 
 SATISFIED, VIOLATED = Outcome.SATISFIED, Outcome.VIOLATED
@@ -53,7 +53,7 @@ def _against_labels(ratings: Ratings) -> dict[str, Any]:
     return {
         "positive": str(VIOLATED),
         "rows": hits + false_alarms + misses + passes,
-        **{str(o): counts[o, True] + counts[o, False] for o in (Outcome.UNDECIDED, Outcome.NOT_APPLICABLE)},
+        **{str(o): counts[o, True] + counts[o, False] for o in Outcome if o not in DECIDED},
         "true_positives": hits,
         "false_positives": false_alarms,
         "false_negatives": misses,

@@ -11,6 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 OUTCOMES = ("satisfied", "violated", "not_applicable", "undecided")
+NOT_ASKED = "not_asked"
+"""Told of only where the panel let dear judges off."""
 MEASURES = {
     "accuracy": "accuracy",
     "precision": "precision",
@@ -47,14 +49,15 @@ def _ratings(raters: Mapping[str, Ratings], rows: int) -> Table:
     def line(name: str, cell: Callable[[Ratings], str]) -> None:
         table.add_row(name, *(cell(ratings) for ratings in raters.values()))
 
-    for outcome in OUTCOMES:
+    spared = any(ratings["outcomes"][NOT_ASKED]["rows"] for ratings in raters.values())
+    for outcome in (*OUTCOMES, NOT_ASKED) if spared else OUTCOMES:
         line(_words(outcome), lambda ratings, o=outcome: _count(ratings["outcomes"][o]))
     line("seconds", lambda ratings: f"{ratings['seconds']:,.1f}")
     line("ms a row", lambda ratings: f"{1000 * ratings['seconds_per_row']:,.3g}")
     if labelled:
         table.add_section()
         line("rows with a label", lambda ratings: f"{ratings['against_labels']['rows']:,}")
-        for key in ("undecided", "not_applicable"):
+        for key in ("undecided", "not_applicable", NOT_ASKED):
             if any(ratings["against_labels"][key] for ratings in raters.values()):
                 line(f"left out, {_words(key)}", lambda ratings, k=key: f"{ratings['against_labels'][k]:,}")
         for key, name in MEASURES.items():
