@@ -135,6 +135,23 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
         assert more < 3_000_000
 
 
+def test_a_terminal_sees_how_far_it_is_and_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write(tmp_path / "rows.jsonl", [row(i, a="satisfied") for i in range(6)])
+    judge_file(source, tmp_path / "quiet.jsonl", JUDGES)
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes any stream for a terminal
+    monkeypatch.setenv("COLUMNS", "200")
+    judge_file(source, tmp_path / "shown.jsonl", JUDGES, progress=False)
+    assert capsys.readouterr() == ("", "")
+    judge_file(source, tmp_path / "also_shown.jsonl", JUDGES, chunk=2)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "judging rows.jsonl" in shown.err
+    assert "6/6" in shown.err
+
+
 def test_rows_in_memory() -> None:
     rows = ({**row(i, a="violated" if i == 1 else "satisfied"), "extra": i} for i in range(3))
     found = list(judge_rows(rows, {"a": Says("a")}, chunk=2))
