@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from cgpo.errors import UserError
 from cgpo.judges.question import Question
 from cgpo.judges.rendering import answer_token, load_template, render
 from cgpo.policy.causal import load_policy
@@ -54,6 +55,8 @@ class JudgeModelTraining:
         policy = load_policy(self.policy)
         template = load_template(self.template)
         answers = [answer_token(word, template, policy.tokenizer) for word in (self.negative, self.positive)]
+        if answers[0] == answers[1]:
+            raise UserError(f"judge model: the answers {self.positive!r} and {self.negative!r} are the same token")
         limit = policy.context_length - 1
         examples = [
             (render(template, sample, policy.tokenizer, limit), int(satisfied))

@@ -55,12 +55,14 @@ def spent(body: Any) -> int:
 
 def alternatives(choice: Mapping[str, Any]) -> Mapping[str, float]:
     """Log-probability by token of what could have stood first; empty where the server lists none."""
-    first = (((choice.get("logprobs") or {}).get("content")) or [None])[0]
-    if first is None:
+    logprobs = _mapping(choice.get("logprobs") or {})
+    content = _list(logprobs.get("content") or [])
+    if not content:
         return {}
+    first = _mapping(content[0])
     found = {}
-    for entry in [*(first.get("top_logprobs") or []), first]:
-        token, value = entry["token"], entry["logprob"]
+    for entry in [*_list(first.get("top_logprobs") or []), first]:
+        token, value = _mapping(entry)["token"], entry["logprob"]
         if not isinstance(token, str) or not isinstance(value, int | float) or isinstance(value, bool):
             raise TypeError("a log-probability is no number, or its token no text")
         if math.isnan(value) or value > 0.01:  # rounding may lift a probability a little above 1
@@ -97,21 +99,26 @@ def _said(text: str, words: tuple[str, str]) -> Answer:
 
 
 def _choice(body: Any) -> Mapping[str, Any]:
-    choice = body["choices"][0]
-    if not isinstance(choice, Mapping):
-        raise TypeError("a choice is no mapping")
-    logprobs = choice.get("logprobs")
-    content = logprobs.get("content") if isinstance(logprobs, Mapping) else logprobs
-    if not isinstance(content, list | None) or (content and not isinstance(content[0], Mapping)):
-        raise TypeError("its logprobs are no list of tokens")
-    return choice
+    return _mapping(_list(_mapping(body)["choices"])[0])
 
 
 def _text(choice: Mapping[str, Any]) -> str:
-    text = choice["message"]["content"]
+    text = _mapping(choice["message"])["content"]
     if text is not None and not isinstance(text, str):
         raise TypeError("its content is no text")
     return text or ""
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"an object was expected, not {_short(str(value))}")
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"a list was expected, not {_short(str(value))}")
+    return value
 
 
 def _bare(text: str) -> str:
