@@ -27,8 +27,9 @@ check: $(READY) ## lint, format, types, and which room imports which
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo
 
-bench: $(READY_BENCH) ## measure the speed of a training step: benchmarks/step.py $(ARGS)
+bench: $(READY_BENCH) sandbox ## measure the speed of a training step (benchmarks/step.py $(ARGS)) and of the judges
 	$(BIN)/python benchmarks/step.py $(ARGS)
+	$(BIN)/python benchmarks/judges.py
 
 clean: ## remove the environment and everything built; runs stay
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis

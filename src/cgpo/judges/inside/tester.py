@@ -15,6 +15,7 @@ STANDARD = (
     *("bisect", "cmath", "collections", "copy", "datetime", "decimal", "fractions", "functools", "heapq", "itertools"),
     *("json", "math", "operator", "random", "re", "statistics", "string", "sys", "time", "typing"),
 )
+_ALWAYS = {"__name__", "__builtins__", "__doc__", "__file__"}
 
 
 class UnsendableError(Exception):
@@ -181,9 +182,12 @@ class Names(dict):
     def prepare(self, source: str) -> None:
         """Finds what a test calls by name, and the builtin that it tests, if it tests nothing else."""
         self.tested_builtin = None
-        names = [node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)]
+        if not any(hasattr(builtins, name) or name in STANDARD for name in self.program.names - _ALWAYS):
+            return
+        nodes = list(ast.walk(ast.parse(source)))
+        names = [node.id for node in nodes if isinstance(node, ast.Name)]
         foreign = [name for name in names if not hasattr(builtins, name) and name not in STANDARD]
-        calls = [node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+        calls = [node.func for node in nodes if isinstance(node, ast.Call)]
         called = [function.id for function in calls if isinstance(function, ast.Name)]
         self.called = frozenset(called)
         if not foreign and called and called[0] in self.program.names:

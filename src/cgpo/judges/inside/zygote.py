@@ -1,9 +1,13 @@
-"""The warm process, number 1 of the sandbox, from which every run is forked. It reads neither program nor tests."""
+"""The warm process, number 1 of the sandbox, from which every run is forked. It reads neither program nor tests.
+
+Program and tester of a run are forked at the end of the one before, so that nobody waits for a fork.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import importlib
 import os
 import select
@@ -35,22 +39,27 @@ def main(fds: dict[str, int], limits: dict[str, Any]) -> None:
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # daemons become its children, where it can find them
     seccomp.install()
     for number in range(1, signal.NSIG):
-        with contextlib.suppress(OSError, ValueError):
-            signal.signal(
-                number, signal.SIG_DFL
-            )  # the first process of a namespace is immune to what it does not handle
+        with contextlib.suppress(OSError, ValueError):  # the first process of a namespace is immune to what it leaves
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as in any Python: who writes to a dead process hears of it
     for name in tester.STANDARD:
         importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # a fork's collector leaves the shared pages alone: to look at them is to copy them
     os.chdir(limits["folder"])
     os.write(fds["status"], b"r")
+    tester_pid = _fork_pair(fds, limits)
     while os.read(fds["control"], 1):
-        ended = _one_run(fds, limits)
+        ended = _wait(tester_pid, limits)
+        household.kill_everything(limits["alone"])
         os.write(fds["status"], ended)
         os.write(fds["status"], b"c" if household.wiped(limits["folder"]) else b"d")
+        tester_pid = _fork_pair(fds, limits)
+    household.kill_everything(limits["alone"])
 
 
-def _one_run(fds: dict[str, int], limits: dict[str, Any]) -> bytes:
-    """Forks program and tester; how the run ended. Nothing of it outlives it."""
+def _fork_pair(fds: dict[str, int], limits: dict[str, Any]) -> int:
+    """Forks program and tester of the next run, which wait for their work; the tester's number."""
     ours, theirs = socket.socketpair()
     program_fd, tester_fd = ours.detach(), theirs.detach()
 
@@ -72,10 +81,7 @@ def _one_run(fds: dict[str, int], limits: dict[str, Any]) -> bytes:
     child = _fork(be_tester)
     os.close(program_fd)
     os.close(tester_fd)
-    try:
-        return _wait(child, limits)
-    finally:
-        household.kill_everything(limits["alone"])
+    return child
 
 
 def _wait(child: int, limits: dict[str, Any]) -> bytes:
@@ -98,7 +104,7 @@ def _fork(role: Callable[[], None]) -> int:
     if child:
         return child
     try:
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as in any Python: who writes to a dead process hears of it
+        exec(compile("assert [1]", "<warm>", "exec"), {})  # what it will need is copied while nobody waits for it
         role()
     finally:
         os._exit(0)
