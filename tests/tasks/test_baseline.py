@@ -1,10 +1,13 @@
+import threading
+from collections.abc import Sequence
+
 import torch
 from tests.policy.tiny import prompt, tiny_policy
 from tests.tasks.fakes import CountingSampler, RuleJudge, WordReward, even, expert
 
 from cgpo.judges.panel import Panel
 from cgpo.tasks.baseline import BaselineCache, rewards_of, satisfied_of
-from cgpo.types import Outcome
+from cgpo.types import Outcome, Sample, Verdict
 
 GOLDEN = [prompt(5, 6, response="w10 w11"), prompt(7, response="w20"), prompt(8, response="")]
 BARE = [prompt(9), prompt(10, 11), prompt(12, 13, 14)]
@@ -54,6 +57,27 @@ def test_the_reference_option_draws_even_where_there_is_a_golden_response() -> N
 def test_the_reference_is_what_is_drawn_from() -> None:
     texts = [BaselineCache(expert(), tiny_policy(seed), seed=0).lookup(BARE) for seed in (0, 1)]
     assert texts[0] != texts[1]
+
+
+class Patient:
+    """Judges only when it is let."""
+
+    def __init__(self) -> None:
+        self.let = threading.Event()
+
+    def judge(self, samples: Sequence[Sample]) -> list[Verdict]:
+        assert self.let.wait(timeout=10)
+        return [Verdict(even(sample), "") for sample in samples]
+
+
+def test_texts_do_not_wait_for_judges() -> None:
+    judge, reward = Patient(), WordReward()
+    cache = BaselineCache(expert(panel=Panel({"patient": judge}), reward=reward), tiny_policy(), seed=0)
+    assert cache.texts(GOLDEN) == ["w10 w11", "w20", ""]
+    judge.let.set()
+    assert satisfied_of(cache.lookup(GOLDEN)).tolist() == [True, False, True]
+    assert cache.texts(GOLDEN) == ["w10 w11", "w20", ""]
+    assert len(reward.asked) == 3
 
 
 def test_an_undecided_judge_does_not_pass_a_baseline() -> None:

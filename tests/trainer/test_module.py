@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -22,7 +22,7 @@ from cgpo.trainer.module import CGPOModule
 from cgpo.trainer.observer import Observer
 from cgpo.trainer.schedule import WarmupCosine
 from cgpo.trainer.steps import Steps
-from cgpo.trainer.update import ConstrainedUpdate
+from cgpo.trainer.update import ConstrainedUpdate, Logprobs
 from cgpo.types import Objective, Outcome, Sample, Verdicts
 
 RATE = 0.05
@@ -88,7 +88,8 @@ def gradient_alone(task: Expert) -> Tensor:
     )
     baselines = helper.baselines[task.name].lookup(prompts)
     reward, verdicts = task.reward.score(rollout.samples), task.panel.judge(rollout.samples)
-    scored = update.score(policy, reference, task, rollout, reward, verdicts, baselines)
+    logprobs = update.logprobs(policy, reference, task, rollout, [baseline.text for baseline in baselines])
+    scored = update.score(task, rollout, logprobs, reward, verdicts, baselines)
     update.backward(policy, task, rollout, scored, baselines, Tensor.backward)
     return torch.cat([p.grad.flatten() for p in policy.model.parameters() if p.grad is not None])
 
@@ -168,7 +169,9 @@ def test_hooks_are_called_in_the_order_of_the_verbs() -> None:
     learnt = [(hook, task) for task in "ab" for hook in ("on_verdicts", "on_scored", "on_objective")]
     assert recorder.calls == 2 * (drawn + learnt)
     assert recorder.steps == [0, 0, 1, 1]
-    assert recorder.stages == 2 * (2 * ["rollout", "reward"] + 2 * ["judges", "reference", "update"] + ["step"])
+    assert recorder.stages == 2 * (
+        2 * ["baselines", "rollout", "reward"] + 2 * ["reference", "judges", "update"] + ["step"]
+    )
 
 
 @pytest.mark.parametrize("optimizer", [sgd, adam])
@@ -263,6 +266,41 @@ def test_judges_work_while_other_tasks_roll_out() -> None:
     recorder = Recorder()
     fit(module_of(tasks), 1, recorder)
     assert len(recorder.objectives) == 2
+
+
+@dataclass(frozen=True)
+class Noted(ConstrainedUpdate):
+    """Notes its forward passes."""
+
+    passes: list[str] = field(default_factory=list[str])
+
+    def logprobs(self, *args: Any) -> Logprobs:
+        self.passes.append("logprobs")
+        return super().logprobs(*args)
+
+
+def test_judges_of_a_single_task_work_during_the_reference_pass() -> None:
+    update = Noted()
+
+    class AfterThePass(Future[Verdicts]):
+        def __init__(self, samples: Sequence[Sample]) -> None:
+            super().__init__()
+            self.samples = samples
+
+        def result(self, timeout: float | None = None) -> Verdicts:
+            assert update.passes, "neither the batch nor its baseline responses wait for their judges before"
+            return Panel({"always": RuleJudge(always)}).judge(self.samples)
+
+    class Waits:
+        judge = Panel({}).judge
+
+        def submit(self, samples: Sequence[Sample]) -> Future[Verdicts]:
+            return AfterThePass(samples)
+
+    recorder = Recorder()
+    recorder.on_verdicts = lambda *_: None
+    fit(module_of([expert(panel=Waits())], update=update), 1, recorder)
+    assert len(recorder.objectives) == len(update.passes) == 1
 
 
 def test_the_reference_stays_where_training_began() -> None:

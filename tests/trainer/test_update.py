@@ -29,6 +29,7 @@ BASELINES = [
     BaselineResponse("w22 w23 w24 w25 w26", 0.1, True),
     BaselineResponse("w27", 0.2, False),
 ]
+TEXTS = [baseline.text for baseline in BASELINES]
 
 
 def gradient(policy: CausalPolicy) -> Tensor:
@@ -57,7 +58,8 @@ class Batch:
 
     def scored(self, update: ConstrainedUpdate, rollout: Rollout | None = None) -> Scored:
         rollout = rollout or self.rollout
-        return update.score(self.policy, self.reference, self.expert, rollout, self.reward, self.verdicts, BASELINES)
+        logprobs = update.logprobs(self.policy, self.reference, self.expert, rollout, TEXTS)
+        return update.score(self.expert, rollout, logprobs, self.reward, self.verdicts, BASELINES)
 
     def found(self, update: ConstrainedUpdate, rollout: Rollout | None = None) -> Tensor:
         """The gradient by the update under test."""
@@ -74,7 +76,7 @@ class Batch:
         self.policy.model.zero_grad()
         scored = self.scored(ConstrainedUpdate())
         responses = rollout_responses(self.rollout)
-        ends = baseline_responses(self.policy, self.rollout, BASELINES)
+        ends = baseline_responses(self.policy, self.rollout, TEXTS)
         own, fallback = (
             response_logprobs(self.policy.model, r.prompt_ids, r.ids, r.mask, self.rollout.temperature, 0)
             for r in (responses, ends)
@@ -194,7 +196,7 @@ def test_equal_tokens_are_one_response() -> None:
 def test_a_baseline_response_beyond_the_context_is_cut() -> None:
     policy = tiny_policy(max_position_embeddings=6)
     rollout = DecodingSampler(1).sample(policy, PROMPTS, 1, seed=0)
-    found = baseline_responses(policy, rollout, BASELINES)
+    found = baseline_responses(policy, rollout, TEXTS)
     assert found.mask.sum(-1).tolist() == [2, 5, 2]
     assert found.ids[0][found.mask[0]].tolist() == [20, 21]
     assert found.ids[2][found.mask[2]].tolist() == [27, EOS]

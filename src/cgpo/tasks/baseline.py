@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +11,7 @@ import torch
 from cgpo.protocols import Policy
 from cgpo.seeds import derived_seed
 from cgpo.tasks.expert import Expert
-from cgpo.types import Prompt, Sample
+from cgpo.types import Prompt, Sample, Verdicts
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,23 @@ class BaselineResponse:
     satisfied: bool
 
 
+@dataclass(frozen=True)
+class _Judged:
+    """A baseline response whose judges may still be at work: it is number `index` of what they were sent."""
+
+    text: str
+    reward: float
+    verdicts: Future[Verdicts]
+    index: int
+
+    def whole(self) -> BaselineResponse:
+        return BaselineResponse(self.text, self.reward, bool(self.verdicts.result().satisfied[self.index]))
+
+
 class BaselineCache:
     """The baseline responses of one task.
+
+    Those of prompts not seen before are drawn, scored and sent to the judges together, by whichever method comes first.
 
     Args:
         expert: the task, whose reward model, judges and sampler are used.
@@ -43,18 +59,29 @@ class BaselineCache:
         self._reference = reference
         self._seed = seed
         self._option = option
-        self._known: dict[str, BaselineResponse] = {}
+        self._known: dict[str, BaselineResponse | _Judged] = {}
 
-    def lookup(self, prompts: Sequence[Prompt]) -> list[BaselineResponse]:
-        """The baselines of some prompts; those not seen before are made now, in one batch."""
+    def texts(self, prompts: Sequence[Prompt]) -> list[str]:
+        """The baselines of some prompts, without waiting for their judges."""
         missing = list({p.key: p for p in prompts if p.key not in self._known}.values())
         if missing:
             samples = [Sample(p, text) for p, text in zip(missing, self._responses(missing), strict=True)]
+            verdicts = self._expert.panel.submit(samples)
             rewards = self._expert.reward.score(samples).tolist()
-            satisfied = self._expert.panel.judge(samples).satisfied.tolist()
-            for sample, reward, passes in zip(samples, rewards, satisfied, strict=True):
-                self._known[sample.prompt.key] = BaselineResponse(sample.response, reward, passes)
-        return [self._known[p.key] for p in prompts]
+            for index, (sample, reward) in enumerate(zip(samples, rewards, strict=True)):
+                self._known[sample.prompt.key] = _Judged(sample.response, reward, verdicts, index)
+        return [self._known[p.key].text for p in prompts]
+
+    def lookup(self, prompts: Sequence[Prompt]) -> list[BaselineResponse]:
+        """The baselines of some prompts, judged."""
+        self.texts(prompts)
+        return [self._whole(prompt.key) for prompt in prompts]
+
+    def _whole(self, key: str) -> BaselineResponse:
+        found = self._known[key]
+        if isinstance(found, _Judged):
+            found = self._known[key] = found.whole()
+        return found
 
     def _responses(self, prompts: Sequence[Prompt]) -> list[str]:
         """Golden ones where there are; the others are drawn together, each with a seed of its own."""

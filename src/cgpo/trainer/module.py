@@ -84,7 +84,8 @@ class CGPOModule(LightningModule):
         """One iteration: prompts ─▶ rollout ─▶ reward ─▶ verdicts ─▶ objective, for every task; then one step.
 
         All tasks draw first, so that one task's judges work while the next task's responses are generated; then each
-        task's gradient is added to the policy's at the same weights. Only one task's graph is alive at a time.
+        task's gradient is added to the policy's at the same weights. Only one task's graph is alive at a time. Nothing
+        waits for a verdict that can be done without it.
         """
         optimizer: Any = self.optimizers()
         optimizer.zero_grad()
@@ -99,7 +100,12 @@ class CGPOModule(LightningModule):
             scheduler.step()
 
     def draw(self, expert: Expert, prompts: Sequence[Prompt]) -> Drawn:
-        """Rolls out a task's prompts, sends the responses to its judges, and scores them meanwhile."""
+        """Rolls out a task's prompts, sends the responses to its judges, and scores them meanwhile.
+
+        The prompts' baseline responses, where they are new, are on their way to the judges before that.
+        """
+        with self.stage("baselines"):
+            self.baselines[expert.name].texts(prompts)
         seed = derived_seed(self.seed, "rollout", self.global_step, expert.name, self.global_rank)
         with self.stage("rollout"):
             rollout = expert.sampler.sample(self.policy, prompts, expert.responses_per_prompt, seed)
@@ -113,12 +119,14 @@ class CGPOModule(LightningModule):
     def learn(self, expert: Expert, drawn: Drawn) -> None:
         """Waits for a task's verdicts and adds `ρ_l` times its gradient to the policy's."""
         rollout = drawn.rollout
+        with self.stage("reference"):
+            texts = self.baselines[expert.name].texts(rollout.prompts)
+            logprobs = self.update.logprobs(self.policy, self.reference, expert, rollout, texts)
         with self.stage("judges"):
             verdicts = drawn.verdicts.result()
-        self.tell("on_verdicts", expert, rollout, verdicts)
-        with self.stage("reference"):
             baselines = self.baselines[expert.name].lookup(rollout.prompts)
-            scored = self.update.score(self.policy, self.reference, expert, rollout, drawn.reward, verdicts, baselines)
+        self.tell("on_verdicts", expert, rollout, verdicts)
+        scored = self.update.score(expert, rollout, logprobs, drawn.reward, verdicts, baselines)
         self.tell("on_scored", expert, rollout, verdicts, scored)
         with self.stage("update"):
             objective = self.update.backward(self.policy, expert, rollout, scored, baselines, self.manual_backward)

@@ -31,6 +31,23 @@ class Responses:
 
 
 @dataclass(frozen=True)
+class Logprobs:
+    """Token log-probabilities of a batch, without gradients.
+
+    Attributes:
+        current: `[N, T]` under the current policy.
+        reference: `[N, T]` under the reference.
+        baseline: `[B, T']` of the baseline responses under the current policy; `[B, 1]` where nobody asks for them.
+        baseline_mask: `[B, T']` bool.
+    """
+
+    current: Tensor
+    reference: Tensor
+    baseline: Tensor
+    baseline_mask: Tensor
+
+
+@dataclass(frozen=True)
 class ConstrainedUpdate:
     """Differentiates a task's objective in two parts, so that micro-batches change nothing.
 
@@ -48,32 +65,52 @@ class ConstrainedUpdate:
     max_tokens: int = 8192
     recompute_logprobs: bool = False
 
-    def score(
+    def logprobs(
         self,
         policy: Policy,
         reference: Policy,
         expert: Expert,
         rollout: Rollout,
+        baselines: Sequence[str],
+    ) -> Logprobs:
+        """The forward passes that an objective needs; they wait for no verdict. `baselines` are `B` texts."""
+        responses = rollout_responses(rollout)
+        current = (
+            self._logprobs(policy, responses, rollout.temperature) if self.recompute_logprobs else rollout.logprobs
+        )
+        of_reference = self._logprobs(reference, responses, rollout.temperature)
+        if not expert.optimizer.uses_baseline_logprobs:
+            empty = current.new_zeros(len(baselines), 1)
+            return Logprobs(current, of_reference, empty, empty.bool())
+        fallback = baseline_responses(policy, rollout, baselines)
+        return Logprobs(current, of_reference, self._logprobs(policy, fallback, rollout.temperature), fallback.mask)
+
+    def score(
+        self,
+        expert: Expert,
+        rollout: Rollout,
+        logprobs: Logprobs,
         reward: Tensor,
         verdicts: Verdicts,
         baselines: Sequence[BaselineResponse],
     ) -> Scored:
         """The batch as the optimizer sees it; `reward` is `[N]`."""
-        responses = rollout_responses(rollout)
         shape = (len(rollout.prompts), expert.responses_per_prompt)
         device = rollout.response_ids.device
-        current = (
-            self._logprobs(policy, responses, rollout.temperature) if self.recompute_logprobs else rollout.logprobs
-        )
         return Scored(
-            logprobs=current.view(*shape, -1),
-            reference_logprobs=self._logprobs(reference, responses, rollout.temperature).view(*shape, -1),
+            logprobs=logprobs.current.view(*shape, -1),
+            reference_logprobs=logprobs.reference.view(*shape, -1),
             response_mask=rollout.response_mask.view(*shape, -1),
             reward=reward.to(device).view(shape),
             satisfied=verdicts.satisfied.to(device).view(shape),
             decided=verdicts.decided.to(device).view(shape),
-            identity=_identity(responses, shape).to(device),
-            baseline=self._baseline(policy, expert, rollout, baselines),
+            identity=_identity(rollout_responses(rollout), shape).to(device),
+            baseline=Baseline(
+                rewards_of(baselines).to(device),
+                satisfied_of(baselines).to(device),
+                logprobs.baseline,
+                logprobs.baseline_mask,
+            ),
         )
 
     def backward(
@@ -106,7 +143,7 @@ class ConstrainedUpdate:
         weights = torch.autograd.grad(objective.loss, [own, fallback], allow_unused=True)
         self._accumulate(policy, rollout_responses(rollout), weights[0], rollout.temperature, expert.weight, backward)
         if weights[1] is not None and expert.optimizer.uses_baseline_logprobs:
-            responses = baseline_responses(policy, rollout, baselines)
+            responses = baseline_responses(policy, rollout, [baseline.text for baseline in baselines])
             self._accumulate(policy, responses, weights[1], rollout.temperature, expert.weight, backward)
         return Objective(objective.loss.detach(), objective.metrics)
 
@@ -146,17 +183,6 @@ class ConstrainedUpdate:
             self.max_tokens,
         )
 
-    def _baseline(
-        self, policy: Policy, expert: Expert, rollout: Rollout, baselines: Sequence[BaselineResponse]
-    ) -> Baseline:
-        device = rollout.response_ids.device
-        mask = torch.zeros(len(baselines), 1, dtype=torch.bool, device=device)
-        logprobs = torch.zeros(len(baselines), 1, device=device)
-        if expert.optimizer.uses_baseline_logprobs:
-            responses = baseline_responses(policy, rollout, baselines)
-            mask, logprobs = responses.mask, self._logprobs(policy, responses, rollout.temperature)
-        return Baseline(rewards_of(baselines).to(device), satisfied_of(baselines).to(device), logprobs, mask)
-
 
 def rollout_responses(rollout: Rollout) -> Responses:
     """The rollout's `N` responses, each with its prompt."""
@@ -165,12 +191,12 @@ def rollout_responses(rollout: Rollout) -> Responses:
     return Responses(prompt_ids, rollout.response_ids, rollout.response_mask)
 
 
-def baseline_responses(policy: Policy, rollout: Rollout, baselines: Sequence[BaselineResponse]) -> Responses:
+def baseline_responses(policy: Policy, rollout: Rollout, baselines: Sequence[str]) -> Responses:
     """The prompts' baseline responses; one that leaves the context is cut."""
     device = rollout.response_ids.device
     rows = [
-        torch.tensor(policy.encode_response(b.text)[: policy.context_length - len(ids)], device=device)
-        for b, ids in zip(baselines, rollout.prompt_ids, strict=True)
+        torch.tensor(policy.encode_response(text)[: policy.context_length - len(ids)], device=device)
+        for text, ids in zip(baselines, rollout.prompt_ids, strict=True)
     ]
     width = max(len(row) for row in rows)
     lengths = torch.tensor([len(row) for row in rows], device=device)

@@ -32,4 +32,4 @@ class BaselinesAhead(Observer):
         coming = [steps[t] for t in range(module.global_step, min(module.global_step + self.updates, len(steps)))]
         with module.stage("baselines"):
             for expert in module.experts:
-                module.baselines[expert.name].lookup([prompt for batch in coming for prompt in batch[expert.name]])
+                module.baselines[expert.name].texts([prompt for batch in coming for prompt in batch[expert.name]])
