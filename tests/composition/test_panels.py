@@ -41,8 +41,11 @@ def test_a_version_is_of_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     importlib.invalidate_caches()
     before = judge_version({"_target_": "a_judge_of_ones_own.Mine"})
     assert judge_version({"_target_": "a_judge_of_ones_own.Mine"}) == before
+    elsewhere = {"_target_": "cgpo.judges.processes.ProcessJudge", "judge": {"_target_": "a_judge_of_ones_own.Mine"}}
+    before_elsewhere = judge_version(elsewhere)
     file.write_text("class Mine: pass\n")
     assert judge_version({"_target_": "a_judge_of_ones_own.Mine"}) != before
+    assert judge_version(elsewhere) != before_elsewhere
 
 
 def rows(*instructions: str) -> list[Sample]:

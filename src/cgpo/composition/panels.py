@@ -39,8 +39,16 @@ def judge_version(config: Config) -> str:
     changes under its name, and other modules that a judge of the user's own imports; `Judge.version` is for those.
     """
     files = [_state(path) for path in _named_files(config)]
-    text = json.dumps([config, files, _source(config["_target_"])], sort_keys=True, default=str)
+    text = json.dumps([config, files, [_source(target) for target in _targets(config)]], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _targets(config: Any) -> Iterator[str]:
+    if isinstance(config, Mapping):
+        if "_target_" in config:
+            yield config["_target_"]
+        for _, value in sorted(config.items()):
+            yield from _targets(value)
 
 
 def _named_files(config: Any) -> Iterator[Path]:
