@@ -27,9 +27,10 @@ check: $(READY) ## lint, format, types, and which room imports which
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo
 
-bench: $(READY_BENCH) sandbox ## measure the speed of a training step (benchmarks/step.py $(ARGS)) and of the judges
+bench: $(READY_BENCH) sandbox ## measure a training step (benchmarks/step.py $(ARGS)), the judges, and what hides their time
 	$(BIN)/python benchmarks/step.py $(ARGS)
 	$(BIN)/python benchmarks/judges.py
+	$(BIN)/python benchmarks/hidden_judging.py
 
 clean: ## remove the environment and everything built; runs stay
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis

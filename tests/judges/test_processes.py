@@ -126,9 +126,6 @@ class OfAScript(Made):
     __module__ = "__main__"
 
 
-sys.modules["__main__"].OfAScript = OfAScript  # pyright: ignore[reportAttributeAccessIssue]
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

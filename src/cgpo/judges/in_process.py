@@ -66,6 +66,11 @@ class InProcess:
         """Responses judged, and the tokens that were read for it."""
         return dict(self._usage)
 
+    @property
+    def version(self) -> str:
+        """The commit of a model from the hub."""
+        return str(getattr(self._loaded.model.config, "_commit_hash", None) or "")
+
     def prepare(self) -> None:
         """Nothing: the model was loaded when this was made."""
 

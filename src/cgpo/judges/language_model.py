@@ -71,6 +71,7 @@ class LanguageModelJudge:
         else:
             self._question = Question.of_model(str(model)) or question
             self._backend = InProcess(str(model), self._question, device, batch_size, max_length, dtype)
+        self.version = self._backend.version
         self._applies_to = applies_to
         self._unless = unless
         self._threshold = threshold

@@ -42,13 +42,13 @@ class ProcessJudge:
             raise UserError(f"processes is {processes!r}: it must be a whole number of at least 1")
         if not callable(judge):
             raise UserError("judge is to be made in another process: write _partial_: true beside its _target_")
+        made: Any = getattr(judge, "func", judge)
+        if made.__module__ == "__main__":
+            raise UserError(f"judge {made.__name__} cannot be sent to another process: move it to a module of its own")
         try:
             recipe = pickle.dumps(judge)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise UserError(f"judge cannot be sent to another process: {error}") from error
-        made = getattr(judge, "func", judge)
-        if getattr(made, "__module__", "") == "__main__":
-            raise UserError(f"judge {made.__name__} cannot be sent to another process: move it to a module of its own")
         self.cost = getattr(made, "cost", Cost.RULES)
         self.deterministic = getattr(made, "deterministic", True)
         self.version = getattr(made, "version", "")

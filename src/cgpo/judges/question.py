@@ -93,6 +93,11 @@ class Backend(Protocol):
         """What was spent so far: `calls` of the model and `tokens` of prompts and answers."""
         ...
 
+    @property
+    def version(self) -> str:
+        """What tells two states of a model of one name apart; empty where nothing does."""
+        ...
+
     def prepare(self) -> None:
         """Finds out whether the model can be asked at all; asked again it does nothing.
 

@@ -66,6 +66,11 @@ class EndpointBackend:
         now = self._connection.usage if self._connection else {}
         return {name: before + now.get(name, 0) for name, before in self._spent.items()}
 
+    @property
+    def version(self) -> str:
+        """Nothing: a server does not say which weights it serves under a name."""
+        return ""
+
     def prepare(self) -> None:
         """Greets the server, if that has not been tried.
 
