@@ -144,7 +144,7 @@ def main() -> None:
     table = Table(
         title=f"judges that take {SECONDS} s a batch; {PROMPTS} × {COPIES} responses of {CASE.longest} tokens"
     )
-    for column in ("tasks", "judge", "s a step", "judges' s", "waited for them", "hidden", "step grown by"):
+    for column in ("tasks", "judge", "s a step", "judges' s", "waited for them", "step grown by", "hidden"):
         table.add_column(column, justify="left" if column == "judge" else "right")
     with tempfile.TemporaryDirectory() as scratch:
         folder, _ = model_folder("stories260K", ROOT.parent / "shared" / "models", Path(scratch))
@@ -153,7 +153,7 @@ def main() -> None:
                 table.add_row(str(tasks) if row[0] == "none" else "", *row, end_section=row[0] == list(JUDGES)[-1])
     console.print(table)
     load = f"load average {os.getloadavg()[0]:.1f} on {len(os.sched_getaffinity(0))} cores"
-    console.print(f"{load}; medians. Hidden: the share of the judges' seconds in which the step did something else.")
+    console.print(f"{load}; medians. Hidden: the share of {SECONDS} s a task by which the step did not grow.")
 
 
 def _measure(folder: str, tasks: int, rounds: int, steps: int) -> list[tuple[str, ...]]:
@@ -172,7 +172,8 @@ def _measure(folder: str, tasks: int, rounds: int, steps: int) -> list[tuple[str
     for name in [name for name in runs if name != "none"]:
         clock = clocks[name]
         whole, waited, judged = map(statistics.median, (clock.seconds, clock.waits, clock.judged))
-        shares = (f"{100 * (1 - waited / judged):.0f} %", f"{whole - alone:+.3f} s")
+        grown = whole - alone
+        shares = (f"{grown:+.3f} s", f"{100 * (1 - grown / (tasks * SECONDS)):.0f} %")
         rows.append((name, f"{whole:.3f}", f"{judged:.2f}", f"{waited:.3f} s", *shares))
     return rows
 
