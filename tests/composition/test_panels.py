@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from cgpo.composition.classes import check_classes, try_to_make
 from cgpo.composition.panels import build_panel, judge_version
+from cgpo.errors import UserError
 from cgpo.judges.instruction_following import InstructionFollowingJudge
 from cgpo.types import Prompt, Sample
 
@@ -51,6 +53,19 @@ def test_a_version_is_of_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def rows(*instructions: str) -> list[Sample]:
     metadata = {"instruction_id_list": list(instructions), "kwargs": [{} for _ in instructions]}
     return [Sample(Prompt("row", "question", metadata=metadata), "no comma")]
+
+
+def test_a_judge_in_a_process_of_its_own_is_a_matter_of_configuration() -> None:
+    follows = {"_target_": "cgpo.judges.instruction_following.InstructionFollowingJudge", "_partial_": True}
+    config = {"_target_": "cgpo.judges.processes.ProcessJudge", "judge": {**follows, "strict": False}}
+    check_classes("judges.follows", config)
+    judge = try_to_make("judges.follows", config)
+    try:
+        assert [verdict.outcome for verdict in judge.judge(rows("punctuation:no_comma"))] == ["satisfied"]
+    finally:
+        judge.close()
+    with pytest.raises(UserError, match=r"judges.follows: judge is to be made in another process: write _partial_"):
+        try_to_make("judges.follows", {**config, "judge": {**follows, "_partial_": False}})
 
 
 def test_a_changed_setting_never_gets_an_old_verdict(tmp_path: Path) -> None:
