@@ -84,7 +84,6 @@ def test_real_smoke_runs_and_says_that_nearly_everything_is_violated(shared: Pat
     run = tmp_path / "run"
     arguments = [
         f"model.path={shared}/models/{model}",
-        f"data_dir={shared}/data",
         f"hydra.run.dir={run}",
         "updates=1",
         "rollout.max_new_tokens=8",
@@ -115,7 +114,7 @@ def test_real_smoke_runs_and_says_that_nearly_everything_is_violated(shared: Pat
 def test_a_missing_referee_is_one_line(shared: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "cgpo.train", "experiment=stories", f"data_dir={tmp_path}/data"),
+            *(sys.executable, "-m", "cgpo.train", "experiment=stories", f"referee={tmp_path}/nothing"),
             *(f"model.path={shared}/models/stories260K", f"hydra.run.dir={tmp_path}/run"),
         ],
         cwd=tmp_path,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from cgpo.composition.wording import choose
 from cgpo.errors import UserError
 
 Config = dict[str, Any]
+MISSING = re.compile(r"Missing mandatory value: (?P<key>\S+)")
 TASK_KEYS = frozenset(
     {"data", "reward", "judges", "gold", "batch_size", "responses_per_prompt", "weight", "kl_max"}
     | {"optimizer", "rollout"}
@@ -35,6 +37,8 @@ def plan_of(config: DictConfig, judge_choices: Iterable[str] = ()) -> Config:
     try:
         plan: Config = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # pyright: ignore[reportAssignmentType]
     except OmegaConfBaseException as error:
+        if missing := MISSING.search(str(error)):
+            raise UserError(f"{missing['key']} is missing: write {missing['key']}=…") from error
         raise UserError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
     if not plan.get("tasks"):
         raise UserError("tasks: choose at least one task")
