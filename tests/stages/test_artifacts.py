@@ -106,6 +106,25 @@ def test_a_key_does_not_depend_on_the_order_of_settings_or_on_the_folder(tmp_pat
     assert one.key("x") == other.key("x")
 
 
+def test_a_key_changes_with_the_files_that_the_recipe_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for home in ("a", "b"):
+        (tmp_path / home / "model").mkdir(parents=True)
+        (tmp_path / home / "model" / "weights").write_text("as long")
+    keys: list[str] = []
+
+    def note_key(home: str) -> None:
+        monkeypatch.chdir(tmp_path / home)
+        keys.append(Bench(tmp_path, {"x": {"policy": "model"}, "y": {"of": "artifact:x"}}).store().key("y"))
+
+    note_key("a")
+    note_key("a")
+    note_key("b")
+    (tmp_path / "a" / "model" / "weights").write_text("longer than before")
+    note_key("a")
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
+
+
 def test_equal_recipes_of_two_names_are_two_artifacts(bench: Bench) -> None:
     store = Bench(bench.folder, {"a": {"s": 1}, "b": {"s": 1}}).store()
     assert store.path("a") != store.path("b")

@@ -14,6 +14,7 @@ from hydra.utils import get_object
 import cgpo.judges
 from cgpo.composition.classes import make
 from cgpo.composition.plan import Config
+from cgpo.named_files import file_states
 from cgpo.protocols import Judge
 
 
@@ -38,8 +39,9 @@ def judge_version(config: Config) -> str:
     A file is known by size and time of its last change, a folder by its files. What is not seen: a model on a hub that
     changes under its name, and other modules that a judge of the user's own imports; `Judge.version` is for those.
     """
-    files = [_state(path) for path in _named_files(config)]
-    text = json.dumps([config, files, [_source(target) for target in _targets(config)]], sort_keys=True, default=str)
+    text = json.dumps(
+        [config, file_states(config), [_source(target) for target in _targets(config)]], sort_keys=True, default=str
+    )
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -49,26 +51,6 @@ def _targets(config: Any) -> Iterator[str]:
             yield config["_target_"]
         for _, value in sorted(config.items()):
             yield from _targets(value)
-
-
-def _named_files(config: Any) -> Iterator[Path]:
-    if isinstance(config, Mapping):
-        for value in config.values():
-            yield from _named_files(value)
-    elif isinstance(config, list | tuple):
-        for value in config:
-            yield from _named_files(value)
-    elif isinstance(config, str) and 0 < len(config) < 1000 and "\0" not in config:
-        path = Path(config).expanduser()
-        if path.is_dir():
-            yield from sorted(file for file in path.iterdir() if file.is_file())
-        elif path.is_file():
-            yield path
-
-
-def _state(path: Path) -> tuple[str, int, int]:
-    found = path.stat()
-    return str(path.resolve()), found.st_size, found.st_mtime_ns
 
 
 def _source(target: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cgpo.errors import UserError
+from cgpo.named_files import file_states
 
 PREFIX = "artifact:"
 VERSION = 1
@@ -31,8 +32,8 @@ class ArtifactStore:
     """A folder of built artifacts.
 
     A configuration names an artifact by a string such as `artifact:sft`. Its recipe may name others. An artifact's key
-    is a hash of its recipe, the keys of those it depends on included: a changed setting builds anew what it touches,
-    and nothing else.
+    is a hash of its recipe, the keys of those it depends on and the state of the files that it names included: a changed
+    setting or model builds anew what it touches, and nothing else.
 
     Args:
         folder: where artifacts lie.
@@ -76,9 +77,10 @@ class ArtifactStore:
         return folder
 
     def key(self, name: str) -> str:
-        """Hash of the recipe and of all it depends on."""
+        """Hash of the recipe, of the files that it names, and of all it depends on."""
         recipe = _replaced(self._recipe(name), lambda other: f"{other}@{self.key(other)}")
-        text = json.dumps([VERSION, name, recipe], sort_keys=True)
+        files = file_states(self._recipe(name))
+        text = json.dumps([VERSION, name, recipe, *([files] if files else [])], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _recipe(self, name: str) -> Any:
