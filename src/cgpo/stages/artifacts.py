@@ -32,7 +32,7 @@ class ArtifactStore:
     """A folder of built artifacts.
 
     A configuration names an artifact by a string such as `artifact:sft`. Its recipe may name others. An artifact's key
-    is a hash of its recipe, the keys of those it depends on and the state of the files that it names included: a changed
+    is a hash of its recipe, of the keys of those it depends on and of the state of the files that it names: a changed
     setting or model builds anew what it touches, and nothing else.
 
     Args:
