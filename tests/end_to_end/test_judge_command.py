@@ -102,6 +102,8 @@ def begun(folder: Path, line: list[str], rows: int) -> subprocess.Popen[str]:
         env={"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(folder), "PAUSE": "1"},
         stderr=subprocess.PIPE,
         text=True,
+        # Where the tests run in the background Ctrl-C is ignored, and children would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     output = folder / "verdicts.jsonl"
     deadline = time.monotonic() + 120
