@@ -9,7 +9,7 @@ from cgpo.errors import UserError
 from cgpo.policy.causal import CausalPolicy, load_policy
 from cgpo.policy.logprobs import batched_logprobs, response_logprobs
 from cgpo.rollout import DecodingSampler
-from cgpo.trainer.update import rollout_responses
+from cgpo.trainer.responses import rollout_responses
 from cgpo.types import Prompt, Rollout
 
 RAGGED = [prompt(5, 6, 7, 8), prompt(9), prompt(10, 11), prompt(12, 13, 14, 15, 16, 17, 18)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -39,38 +41,71 @@ def response_logprobs(
     Returns:
         `[N, T]`, 0 where masked; float32, or float64 for a float64 model.
     """
-    starts = torch.tensor([len(ids) for ids in prompt_ids], device=response_ids.device)
-    lengths = response_mask.sum(-1)
-    width, first = int((starts + lengths).max()), int(starts.min())
-    tokens = _joined(prompt_ids, response_ids, response_mask, width, pad_id)
-    kept = width - first
-    if kept == 0:
-        return torch.zeros_like(response_mask, dtype=_precision(model))
-    output: Any = model(input_ids=tokens[:, :-1], use_cache=False, logits_to_keep=kept)
-    position = torch.arange(first, width, device=tokens.device)
-    counts = (position >= starts[:, None]) & (position < (starts + lengths)[:, None])
-    targets = tokens[:, first:].masked_fill(~counts, -100)
-    logits = output.logits.to(_precision(model))
+    rows = joined(prompt_ids, response_ids, response_mask, pad_id)
+    if rows.kept == 0:
+        return torch.zeros_like(response_mask, dtype=precision(model))
+    output: Any = model(input_ids=rows.tokens[:, :-1], use_cache=False, logits_to_keep=rows.kept)
+    targets = rows.tokens[:, -rows.kept :].masked_fill(~rows.counts, -100)
+    logits = output.logits.to(precision(model))
     scaled = logits if temperature == 1.0 else logits / temperature
     flat = -cross_entropy(scaled.flatten(0, 1), targets.flatten(), reduction="none")
-    offsets = (starts - first)[:, None] + torch.arange(response_ids.shape[1], device=tokens.device)
-    return flat.view_as(targets).gather(1, offsets.clamp(max=kept - 1)).masked_fill(~response_mask, 0.0)
+    return rows.of_responses(flat.view_as(targets))
 
 
-def _precision(model: Model) -> torch.dtype:
+@dataclass(frozen=True)
+class JoinedRows:
+    """Prompts and responses next to each other, with the padding on the right.
+
+    Attributes:
+        tokens: `[N, W]`.
+        starts: `[N]` where each response begins.
+        kept: how many positions, from the first response's beginning to the end, matter.
+        response_mask: `[N, T]`.
+    """
+
+    tokens: Tensor
+    starts: Tensor
+    kept: int
+    response_mask: Tensor
+
+    @property
+    def counts(self) -> Tensor:
+        """`[N, kept]` bool: the position holds a response's token."""
+        width = self.tokens.shape[1]
+        position = torch.arange(width - self.kept, width, device=self.tokens.device)
+        ends = self.starts + self.response_mask.sum(-1)
+        return (position >= self.starts[:, None]) & (position < ends[:, None])
+
+    def of_responses(self, values: Tensor) -> Tensor:
+        """From `[N, kept]`, one for each position, to `[N, T]`, one for each response token; 0 where masked."""
+        first = self.tokens.shape[1] - self.kept
+        step = torch.arange(self.response_mask.shape[1], device=self.tokens.device)
+        offsets = (self.starts - first)[:, None] + step
+        return values.gather(1, offsets.clamp(max=self.kept - 1)).masked_fill(~self.response_mask, 0.0)
+
+
+def precision(model: Model) -> torch.dtype:
+    """In which a model's log-probabilities are taken: float32, or float64 for a float64 model."""
     return torch.float64 if next(model.parameters()).dtype == torch.float64 else torch.float32
 
 
-def _joined(
-    prompt_ids: Sequence[Sequence[int]], response_ids: Tensor, response_mask: Tensor, width: int, pad_id: int
-) -> Tensor:
-    """`[N, width]` prompt, response, padding."""
+def joined(prompt_ids: Sequence[Sequence[int]], response_ids: Tensor, response_mask: Tensor, pad_id: int) -> JoinedRows:
+    """Prompt, response, padding.
+
+    Args:
+        prompt_ids: `N` prompts, ragged, none empty.
+        response_ids: `[N, T]`.
+        response_mask: `[N, T]` bool, True on a prefix of each row.
+        pad_id: any token.
+    """
+    starts = torch.tensor([len(ids) for ids in prompt_ids], device=response_ids.device)
+    width = int((starts + response_mask.sum(-1)).max())
     tokens = response_ids.new_full((len(prompt_ids), width), pad_id)
     for row, prompt in enumerate(prompt_ids):
         response = response_ids[row][response_mask[row]]
         tokens[row, : len(prompt)] = torch.tensor(prompt, dtype=tokens.dtype, device=tokens.device)
         tokens[row, len(prompt) : len(prompt) + len(response)] = response
-    return tokens
+    return JoinedRows(tokens, starts, width - int(starts.min()), response_mask)
 
 
 def micro_batches(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
@@ -128,11 +163,32 @@ def batched_logprobs(
     max_tokens: int,
 ) -> Tensor:
     """`response_logprobs` without gradients, micro-batch by micro-batch; `[N, T]`."""
-    result = response_mask.new_zeros(response_mask.shape, dtype=_precision(model))
+    compute = partial(response_logprobs, model, temperature=temperature, pad_id=pad_id)
+    return in_micro_batches(compute, prompt_ids, response_ids, response_mask, max_tokens).to(precision(model))
+
+
+def in_micro_batches(
+    compute: Callable[[Sequence[Sequence[int]], Tensor, Tensor], Tensor],
+    prompt_ids: Sequence[Sequence[int]],
+    response_ids: Tensor,
+    response_mask: Tensor,
+    max_tokens: int,
+) -> Tensor:
+    """One number for each response token, without gradients; `[N, T]`.
+
+    Args:
+        compute: of a micro-batch's prompts, `[n, T]` response tokens and `[n, T]` mask.
+        prompt_ids: `N` prompts, ragged.
+        response_ids: `[N, T]`.
+        response_mask: `[N, T]` bool.
+        max_tokens: budget of a micro-batch.
+    """
     lengths = [len(p) + n for p, n in zip(prompt_ids, response_mask.sum(-1).tolist(), strict=True)]
+    parts: list[Tensor] = []
+    order: list[int] = []
     with torch.no_grad():
         for rows in snug_batches(lengths, max_tokens):
-            result[rows] = response_logprobs(
-                model, [prompt_ids[i] for i in rows], response_ids[rows], response_mask[rows], temperature, pad_id
-            )
-    return result
+            parts.append(compute([prompt_ids[i] for i in rows], response_ids[rows], response_mask[rows]))
+            order += rows
+    places = torch.tensor(order, device=response_ids.device).argsort()
+    return torch.cat(parts)[places]

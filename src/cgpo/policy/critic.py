@@ -1,0 +1,52 @@
+"""A value function on a transformer of its own (Schulman et al. 2017, arXiv 1707.06347)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from cgpo.policy.logprobs import joined
+
+
+class Critic(nn.Module):
+    """Values of the states before each response token: a copy of the policy's transformer with a linear head.
+
+    The head begins at 0, so that the first values are 0 everywhere.
+
+    Args:
+        model: the policy's causal language model; its weights are copied.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.transformer: Any = deepcopy(model.base_model)
+        weight = next(model.parameters())
+        self.head = nn.Linear(model.config.hidden_size, 1, dtype=weight.dtype, device=weight.device)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(
+        self, prompt_ids: Sequence[Sequence[int]], response_ids: Tensor, response_mask: Tensor, pad_id: int
+    ) -> Tensor:
+        """Values of the states before each token.
+
+        Args:
+            prompt_ids: `N` prompts, ragged, none empty.
+            response_ids: `[N, T]`.
+            response_mask: `[N, T]` bool, True on a prefix of each row.
+            pad_id: any token.
+
+        Returns:
+            `[N, T]`, 0 where masked; float32, or float64 for a float64 model.
+        """
+        rows = joined(prompt_ids, response_ids, response_mask, pad_id)
+        dtype = torch.float64 if self.head.weight.dtype == torch.float64 else torch.float32
+        if rows.kept == 0:
+            return torch.zeros_like(response_mask, dtype=dtype)
+        states = self.transformer(input_ids=rows.tokens[:, :-1], use_cache=False).last_hidden_state
+        return rows.of_responses(self.head(states[:, -rows.kept :]).squeeze(-1).to(dtype))
