@@ -26,7 +26,15 @@ def a_scored() -> Scored:
     value = torch.full((1, 2), 0.1)
     baseline = Baseline(value[:, 0], flag[:, 0], value[:, :1], flag[:, :1])
     return Scored(
-        value[..., None], value[..., None], flag[..., None], value, flag, flag, torch.tensor([[0, 1]]), baseline
+        value[..., None],
+        value[..., None],
+        value[..., None],
+        flag[..., None],
+        value,
+        flag,
+        flag,
+        torch.tensor([[0, 1]]),
+        baseline,
     )
 
 

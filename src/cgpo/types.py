@@ -76,6 +76,8 @@ class _Movable:
 
 
 def _moved(value: Any, *args: Any, **kwargs: Any) -> Any:
+    if isinstance(value, Mapping):
+        return _moved_entries(value, *args, **kwargs)  # pyright: ignore[reportUnknownArgumentType]
     if isinstance(value, _Movable):
         return value.to(*args, **kwargs)
     if not isinstance(value, Tensor):
@@ -85,6 +87,10 @@ def _moved(value: Any, *args: Any, **kwargs: Any) -> Any:
         kwargs = {k: v for k, v in kwargs.items() if k != "dtype"}
         return value.to(*args, **kwargs) if args or kwargs else value
     return value.to(*args, **kwargs)
+
+
+def _moved_entries(values: Mapping[str, Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
+    return {name: _moved(value, *args, **kwargs) for name, value in values.items()}
 
 
 @dataclass(frozen=True)
@@ -163,22 +169,32 @@ class Scored(_Movable):
     Attributes:
         logprobs: `[B, K, T]` token log-probabilities under the current policy; what an objective is differentiated by.
         reference_logprobs: `[B, K, T]` the same under the reference policy.
+        sampled_logprobs: `[B, K, T]` the same under the policy that drew them; equal to `logprobs` at a rollout's first
+            update.
         response_mask: `[B, K, T]` bool.
         reward: `[B, K]` raw reward `r(s, a)`.
         satisfied: `[B, K]` bool.
         decided: `[B, K]` bool; where `False` the sample leaves the objective.
         identity: `[B, K]` int64; equal for two responses of a prompt exactly when their tokens are equal.
         baseline: the baseline responses.
+        values: `[B, K, T]` a critic's value of the state before each token, where the update has a critic; what an
+            objective is differentiated by besides.
+        sampled_values: `[B, K, T]` the same when the responses were drawn.
+        violated: for each judge `[B, K]` bool, it found a violation.
     """
 
     logprobs: Tensor
     reference_logprobs: Tensor
+    sampled_logprobs: Tensor
     response_mask: Tensor
     reward: Tensor
     satisfied: Tensor
     decided: Tensor
     identity: Tensor
     baseline: Baseline
+    values: Tensor | None = None
+    sampled_values: Tensor | None = None
+    violated: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
 
 
 @dataclass(frozen=True)

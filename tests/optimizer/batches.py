@@ -20,6 +20,8 @@ class Response:
     satisfied: bool = True
     decided: bool = True
     identity: int | None = None
+    sampled: tuple[float, ...] | None = None
+    """Log-probabilities under the policy that drew it, where that is another one."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ def scored(rows: Sequence[Row], padding: int = 0, garbage: float = 0.0) -> Score
     return Scored(
         logprobs=tensor([[padded(r.logprobs, width) for r in row] for row in responses]),
         reference_logprobs=tensor([[padded(r.reference, width) for r in row] for row in responses]),
+        sampled_logprobs=tensor([[padded(r.sampled or r.logprobs, width) for r in row] for row in responses]),
         response_mask=tensor([[mask(r.logprobs, width) for r in row] for row in responses], torch.bool),
         reward=tensor([[r.reward for r in row] for row in responses]),
         satisfied=tensor([[r.satisfied for r in row] for row in responses], torch.bool),

@@ -68,6 +68,7 @@ VERDICTS = Verdicts(
 SCORED = Scored(
     logprobs=torch.full((1, 4, 3), -1.0),
     reference_logprobs=torch.full((1, 4, 3), -1.5),
+    sampled_logprobs=torch.full((1, 4, 3), -1.0),
     response_mask=ROLLOUT.response_mask[None],
     reward=torch.tensor([[LN3, 0.0, -LN3, 0.0]]),
     satisfied=VERDICTS.satisfied[None],

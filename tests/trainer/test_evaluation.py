@@ -7,7 +7,7 @@ from cgpo.judges.panel import Panel
 from cgpo.policy.logprobs import response_logprobs
 from cgpo.rollout import DecodingSampler
 from cgpo.trainer.evaluation import evaluate, share
-from cgpo.trainer.update import rollout_responses
+from cgpo.trainer.responses import rollout_responses
 from cgpo.types import Outcome, Sample, Verdict
 
 PROMPTS = tuple(prompt(5 + i, 20 - i) for i in range(8))

@@ -22,7 +22,7 @@ from cgpo.trainer.module import CGPOModule
 from cgpo.trainer.observer import Observer
 from cgpo.trainer.schedule import WarmupCosine
 from cgpo.trainer.steps import Steps
-from cgpo.trainer.update import ConstrainedUpdate, Logprobs
+from cgpo.trainer.update import ConstrainedUpdate, Forward
 from cgpo.types import Objective, Outcome, Sample, Verdicts
 
 RATE = 0.05
@@ -88,8 +88,8 @@ def gradient_alone(task: Expert) -> Tensor:
     )
     baselines = helper.baselines[task.name].lookup(prompts)
     reward, verdicts = task.reward.score(rollout.samples), task.panel.judge(rollout.samples)
-    logprobs = update.logprobs(policy, reference, task, rollout, [baseline.text for baseline in baselines])
-    scored = update.score(task, rollout, logprobs, reward, verdicts, baselines)
+    forward = update.forward(policy, reference, task, rollout, [baseline.text for baseline in baselines])
+    scored = update.score(rollout, forward, reward, verdicts, baselines)
     update.backward(policy, task, rollout, scored, baselines, Tensor.backward)
     return torch.cat([p.grad.flatten() for p in policy.model.parameters() if p.grad is not None])
 
@@ -268,15 +268,15 @@ def test_judges_work_while_other_tasks_roll_out() -> None:
     assert len(recorder.objectives) == 2
 
 
-@dataclass(frozen=True)
+@dataclass
 class Noted(ConstrainedUpdate):
     """Notes its forward passes."""
 
     passes: list[str] = field(default_factory=list[str])
 
-    def logprobs(self, *args: Any) -> Logprobs:
-        self.passes.append("logprobs")
-        return super().logprobs(*args)
+    def forward(self, *args: Any) -> Forward:
+        self.passes.append("forward")
+        return super().forward(*args)
 
 
 def test_judges_of_a_single_task_work_during_the_reference_pass() -> None:

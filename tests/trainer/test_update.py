@@ -17,7 +17,8 @@ from cgpo.protocols import ConstrainedOptimizer
 from cgpo.rollout import DecodingSampler
 from cgpo.tasks.baseline import BaselineResponse
 from cgpo.tasks.expert import Expert
-from cgpo.trainer.update import ConstrainedUpdate, baseline_responses, rollout_responses
+from cgpo.trainer.responses import baseline_responses, rollout_responses
+from cgpo.trainer.update import ConstrainedUpdate
 from cgpo.types import Prompt, Rollout, Scored, Verdicts
 
 PROMPTS = [prompt(5, 6, 7, 8), prompt(9), prompt(10, 11)]
@@ -58,8 +59,8 @@ class Batch:
 
     def scored(self, update: ConstrainedUpdate, rollout: Rollout | None = None) -> Scored:
         rollout = rollout or self.rollout
-        logprobs = update.logprobs(self.policy, self.reference, self.expert, rollout, TEXTS)
-        return update.score(self.expert, rollout, logprobs, self.reward, self.verdicts, BASELINES)
+        forward = update.forward(self.policy, self.reference, self.expert, rollout, TEXTS)
+        return update.score(rollout, forward, self.reward, self.verdicts, BASELINES)
 
     def found(self, update: ConstrainedUpdate, rollout: Rollout | None = None) -> Tensor:
         """The gradient by the update under test."""

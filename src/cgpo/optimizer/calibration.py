@@ -50,7 +50,7 @@ def check_scored(scored: Scored) -> None:
     """
     check_shape("logprobs", scored.logprobs, None, None, None)
     prompts, responses, tokens = scored.logprobs.shape
-    for name in ("reference_logprobs", "response_mask"):
+    for name in ("reference_logprobs", "sampled_logprobs", "response_mask"):
         check_shape(name, getattr(scored, name), prompts, responses, tokens)
     for name in ("reward", "satisfied", "decided", "identity"):
         check_shape(name, getattr(scored, name), prompts, responses)

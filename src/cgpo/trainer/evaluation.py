@@ -12,7 +12,7 @@ from cgpo.protocols import Policy, RewardModel
 from cgpo.seeds import derived_seed
 from cgpo.tasks.expert import Expert
 from cgpo.tensors import masked_sum
-from cgpo.trainer.update import rollout_responses
+from cgpo.trainer.responses import rollout_responses
 from cgpo.types import Outcome, Prompt, Rollout, Verdict, Verdicts
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,13 +15,13 @@ from torch import Tensor
 
 from cgpo.policy.causal import CausalPolicy
 from cgpo.seeds import derived_seed
-from cgpo.tasks.baseline import BaselineCache
+from cgpo.tasks.baseline import BaselineCache, BaselineResponse
 from cgpo.tasks.expert import Expert
 from cgpo.trainer.observer import observers
 from cgpo.trainer.update import ConstrainedUpdate
-from cgpo.types import Prompt, Rollout, Verdicts
+from cgpo.types import Prompt, Rollout, Scored, Verdicts
 
-OptimizerFactory = Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer]
+OptimizerFactory = Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
 Batch = Mapping[str, Sequence[Prompt]]
 
 
@@ -34,6 +34,15 @@ class Drawn:
     verdicts: Future[Verdicts]
 
 
+@dataclass(frozen=True)
+class Assessed:
+    """A task's batch as its optimizer sees it, with what its gradient needs."""
+
+    rollout: Rollout
+    baselines: Sequence[BaselineResponse]
+    scored: Scored
+
+
 class CGPOModule(LightningModule):
     """CGPO on many tasks: every task's gradient at the same weights, then one optimizer step.
 
@@ -41,7 +50,7 @@ class CGPOModule(LightningModule):
         policy: what is trained.
         experts: the tasks, in a fixed order.
         update: the constrained step.
-        weight_optimizer: makes the torch optimizer of the policy's parameters.
+        weight_optimizer: makes the torch optimizer of parameter groups: the policy's, and the critic's if there is one.
         schedule: factor of the learning rate after so many updates.
         seed: of the run; every random number is derived from it.
         clip_norm: the gradient's largest norm; `None` leaves it.
@@ -66,6 +75,7 @@ class CGPOModule(LightningModule):
         self.reference = policy.frozen_copy()
         self.experts = tuple(experts)
         self.update = update
+        self.critic = update.attach(policy)
         self.seed = seed
         self.clip_norm = clip_norm
         self._weight_optimizer = weight_optimizer
@@ -90,11 +100,20 @@ class CGPOModule(LightningModule):
         optimizer: Any = self.optimizers()
         optimizer.zero_grad()
         drawn = {expert.name: self.draw(expert, batch[expert.name]) for expert in self.experts}
+        assessed: dict[str, Assessed] = {}
         for expert in self.experts:
-            self.learn(expert, drawn.pop(expert.name))
+            assessed[expert.name] = self.assess(expert, drawn.pop(expert.name))
+            self.improve(expert, assessed[expert.name])
+        for _ in range(1, self.update.epochs):
+            with self.stage("step"):
+                self.clip()
+                # Lightning counts the steps of its own optimizer, and an iteration is one.
+                optimizer.optimizer.step()
+                optimizer.zero_grad()
+            for expert in self.experts:
+                self.improve(expert, self.again(assessed[expert.name]))
         with self.stage("step"):
-            if self.clip_norm is not None:
-                torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+            self.clip()
             optimizer.step()
             scheduler: Any = self.lr_schedulers()
             scheduler.step()
@@ -116,25 +135,45 @@ class CGPOModule(LightningModule):
         self.tell("on_reward", expert, rollout, reward)
         return Drawn(rollout, reward, verdicts)
 
-    def learn(self, expert: Expert, drawn: Drawn) -> None:
-        """Waits for a task's verdicts and adds `ρ_l` times its gradient to the policy's."""
+    def assess(self, expert: Expert, drawn: Drawn) -> Assessed:
+        """Waits for a task's verdicts, and gathers what its optimizer sees."""
         rollout = drawn.rollout
         with self.stage("reference"):
             texts = self.baselines[expert.name].texts(rollout.prompts)
-            logprobs = self.update.logprobs(self.policy, self.reference, expert, rollout, texts)
+            forward = self.update.forward(self.policy, self.reference, expert, rollout, texts)
         with self.stage("judges"):
             verdicts = drawn.verdicts.result()
             baselines = self.baselines[expert.name].lookup(rollout.prompts)
         self.tell("on_verdicts", expert, rollout, verdicts)
-        scored = self.update.score(expert, rollout, logprobs, drawn.reward, verdicts, baselines)
+        scored = self.update.score(rollout, forward, drawn.reward, verdicts, baselines)
         self.tell("on_scored", expert, rollout, verdicts, scored)
+        return Assessed(rollout, baselines, scored)
+
+    def again(self, assessed: Assessed) -> Assessed:
+        """The same responses at the weights of now."""
+        with self.stage("update"):
+            return replace(assessed, scored=self.update.refresh(self.policy, assessed.rollout, assessed.scored))
+
+    def improve(self, expert: Expert, assessed: Assessed) -> None:
+        """Adds `ρ_l` times a task's gradient to the policy's."""
+        rollout, baselines, scored = assessed.rollout, assessed.baselines, assessed.scored
         with self.stage("update"):
             objective = self.update.backward(self.policy, expert, rollout, scored, baselines, self.manual_backward)
         self.tell("on_objective", expert, objective)
 
+    def clip(self) -> None:
+        """Cuts the gradient to its largest norm, the critic's apart from the policy's."""
+        if self.clip_norm is not None:
+            for model in (self.model, self.critic):
+                if model is not None:
+                    torch.nn.utils.clip_grad_norm_(model.parameters(), self.clip_norm)
+
     def configure_optimizers(self) -> Any:
         """The policy's optimizer and its learning-rate schedule, stepped once an update."""
-        optimizer = self._weight_optimizer([p for p in self.model.parameters() if p.requires_grad])
+        groups: list[dict[str, Any]] = [{"params": [p for p in self.model.parameters() if p.requires_grad]}]
+        if self.critic is not None:
+            groups.append({"params": list(self.critic.parameters()), "lr": self.update.critic_learning_rate})
+        optimizer = self._weight_optimizer(groups)
         return [optimizer], [torch.optim.lr_scheduler.LambdaLR(optimizer, self._schedule)]
 
     def tell(self, hook: str, *args: Any) -> None:

@@ -3,103 +3,119 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from cgpo.policy.logprobs import batched_logprobs, response_logprobs, snug_batches
+from cgpo.errors import UserError
+from cgpo.policy.causal import CausalPolicy
+from cgpo.policy.critic import Critic
+from cgpo.policy.logprobs import in_micro_batches, response_logprobs, snug_batches
 from cgpo.protocols import Policy
 from cgpo.tasks.baseline import BaselineResponse, rewards_of, satisfied_of
 from cgpo.tasks.expert import Expert
-from cgpo.types import Baseline, Objective, Rollout, Scored, Verdicts
+from cgpo.trainer.responses import Responses, baseline_responses, rollout_responses
+from cgpo.types import Baseline, Objective, Outcome, Rollout, Scored, Verdict, Verdicts
+
+Compute = Callable[[Sequence[Sequence[int]], Tensor, Tensor], Tensor]
+"""Of some prompts, `[n, T]` response tokens and `[n, T]` mask: a number a token, `[n, T]`."""
 
 
 @dataclass(frozen=True)
-class Responses:
-    """Tokens whose log-probabilities an objective depends on: the rollout's, or the baseline responses'.
+class Forward:
+    """What forward passes say of a batch, without gradients.
 
     Attributes:
-        prompt_ids: `N` prompts, ragged.
-        ids: `[N, T]`.
-        mask: `[N, T]` bool.
-    """
-
-    prompt_ids: Sequence[Sequence[int]]
-    ids: Tensor
-    mask: Tensor
-
-
-@dataclass(frozen=True)
-class Logprobs:
-    """Token log-probabilities of a batch, without gradients.
-
-    Attributes:
-        current: `[N, T]` under the current policy.
+        current: `[N, T]` token log-probabilities under the current policy.
         reference: `[N, T]` under the reference.
         baseline: `[B, T']` of the baseline responses under the current policy; `[B, 1]` where nobody asks for them.
         baseline_mask: `[B, T']` bool.
+        values: `[N, T]` of the critic, where there is one.
     """
 
     current: Tensor
     reference: Tensor
     baseline: Tensor
     baseline_mask: Tensor
+    values: Tensor | None
 
 
-@dataclass(frozen=True)
+@dataclass
 class ConstrainedUpdate:
     """Differentiates a task's objective in two parts, so that micro-batches change nothing.
 
-    An objective is a function of the batch's log-probabilities alone. First it is differentiated by those, all at
-    once and for the task's whole batch: one number a token. Then the policy is run again, micro-batch by micro-batch,
-    and each token's log-probability is differentiated by the weights, times its number. That is the chain rule: the
-    result is the same however the batch is cut, for any objective. Responses whose numbers are all 0 cost nothing.
+    An objective is a function of the batch's log-probabilities alone (and of a critic's values, where there is one).
+    First it is differentiated by those, all at once and for the task's whole batch: one number a token. Then the
+    policy is run again, micro-batch by micro-batch, and each token's log-probability is differentiated by the weights,
+    times its number. That is the chain rule: the result is the same however the batch is cut, for any objective.
+    Responses whose numbers are all 0 cost nothing.
 
     Attributes:
         max_tokens: budget of one micro-batch, in tokens with padding.
         recompute_logprobs: take the current policy's log-probabilities from a forward pass of their own instead of
             from the sampler: for samplers whose numbers differ from the policy's.
+        epochs: steps that are taken on each rollout; the paper's optimizers take one.
+        critic_learning_rate: of the critic, for objectives that need values; `None` for no critic.
+        critic: the value function, once there is a policy to copy.
+
+    Raises:
+        UserError: a setting is out of its range.
     """
 
     max_tokens: int = 8192
     recompute_logprobs: bool = False
+    epochs: int = 1
+    critic_learning_rate: float | None = None
+    critic: Critic | None = field(default=None, init=False, repr=False)
 
-    def logprobs(
-        self,
-        policy: Policy,
-        reference: Policy,
-        expert: Expert,
-        rollout: Rollout,
-        baselines: Sequence[str],
-    ) -> Logprobs:
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise UserError(f"update.epochs is {self.epochs}: it must be a whole number of at least 1")
+
+    def attach(self, policy: CausalPolicy) -> Critic | None:
+        """Makes the critic from the policy's weights, where one is wanted, and answers it."""
+        if self.critic_learning_rate is not None:
+            self.critic = Critic(policy.model)
+        return self.critic
+
+    def forward(
+        self, policy: Policy, reference: Policy, expert: Expert, rollout: Rollout, baselines: Sequence[str]
+    ) -> Forward:
         """The forward passes that an objective needs; they wait for no verdict. `baselines` are `B` texts."""
         responses = rollout_responses(rollout)
         current = (
             self._logprobs(policy, responses, rollout.temperature) if self.recompute_logprobs else rollout.logprobs
         )
-        of_reference = self._logprobs(reference, responses, rollout.temperature)
-        if not expert.optimizer.uses_baseline_logprobs:
-            empty = current.new_zeros(len(baselines), 1)
-            return Logprobs(current, of_reference, empty, empty.bool())
-        fallback = baseline_responses(policy, rollout, baselines)
-        return Logprobs(current, of_reference, self._logprobs(policy, fallback, rollout.temperature), fallback.mask)
+        fallback, mask = current.new_zeros(len(baselines), 1), current.new_zeros(len(baselines), 1).bool()
+        if expert.optimizer.uses_baseline_logprobs:
+            ends = baseline_responses(policy, rollout, baselines)
+            fallback, mask = self._logprobs(policy, ends, rollout.temperature), ends.mask
+        return Forward(
+            current=current,
+            reference=self._logprobs(reference, responses, rollout.temperature),
+            baseline=fallback,
+            baseline_mask=mask,
+            values=self._values(policy, responses),
+        )
 
     def score(
         self,
-        expert: Expert,
         rollout: Rollout,
-        logprobs: Logprobs,
+        forward: Forward,
         reward: Tensor,
         verdicts: Verdicts,
         baselines: Sequence[BaselineResponse],
     ) -> Scored:
         """The batch as the optimizer sees it; `reward` is `[N]`."""
-        shape = (len(rollout.prompts), expert.responses_per_prompt)
+        shape = (len(rollout.prompts), len(rollout.responses) // len(rollout.prompts))
         device = rollout.response_ids.device
+        values = None if forward.values is None else forward.values.view(*shape, -1)
         return Scored(
-            logprobs=logprobs.current.view(*shape, -1),
-            reference_logprobs=logprobs.reference.view(*shape, -1),
+            logprobs=forward.current.view(*shape, -1),
+            reference_logprobs=forward.reference.view(*shape, -1),
+            sampled_logprobs=forward.current.view(*shape, -1),
             response_mask=rollout.response_mask.view(*shape, -1),
             reward=reward.to(device).view(shape),
             satisfied=verdicts.satisfied.to(device).view(shape),
@@ -108,9 +124,22 @@ class ConstrainedUpdate:
             baseline=Baseline(
                 rewards_of(baselines).to(device),
                 satisfied_of(baselines).to(device),
-                logprobs.baseline,
-                logprobs.baseline_mask,
+                forward.baseline,
+                forward.baseline_mask,
             ),
+            values=values,
+            sampled_values=values,
+            violated={judge: _violations(given).to(device).view(shape) for judge, given in verdicts.by_judge.items()},
+        )
+
+    def refresh(self, policy: Policy, rollout: Rollout, scored: Scored) -> Scored:
+        """The same batch at the weights of now, for a further step on the same rollout."""
+        responses = rollout_responses(rollout)
+        values = self._values(policy, responses)
+        return replace(
+            scored,
+            logprobs=self._logprobs(policy, responses, rollout.temperature).view_as(scored.logprobs),
+            values=None if values is None else values.view_as(scored.logprobs),
         )
 
     def backward(
@@ -122,7 +151,7 @@ class ConstrainedUpdate:
         baselines: Sequence[BaselineResponse],
         backward: Callable[[Tensor], None],
     ) -> Objective:
-        """Adds `ρ_l` times the objective's gradient to the policy's weights.
+        """Adds `ρ_l` times the objective's gradient to the weights of the policy, and of the critic.
 
         Args:
             policy: whose weights get the gradient.
@@ -137,22 +166,27 @@ class ConstrainedUpdate:
         """
         own = scored.logprobs.detach().requires_grad_()
         fallback = scored.baseline.logprobs.detach().requires_grad_()
+        values = None if scored.values is None else scored.values.detach().requires_grad_()
         objective = expert.optimizer(
-            replace(scored, logprobs=own, baseline=replace(scored.baseline, logprobs=fallback))
+            replace(scored, logprobs=own, values=values, baseline=replace(scored.baseline, logprobs=fallback))
         )
-        weights = torch.autograd.grad(objective.loss, [own, fallback], allow_unused=True)
-        self._accumulate(policy, rollout_responses(rollout), weights[0], rollout.temperature, expert.weight, backward)
-        if weights[1] is not None and expert.optimizer.uses_baseline_logprobs:
-            responses = baseline_responses(policy, rollout, [baseline.text for baseline in baselines])
-            self._accumulate(policy, responses, weights[1], rollout.temperature, expert.weight, backward)
+        leaves = [own, fallback] if values is None else [own, fallback, values]
+        weights = torch.autograd.grad(objective.loss, leaves, allow_unused=True)
+        responses = rollout_responses(rollout)
+        logprobs = partial(response_logprobs, policy.model, temperature=rollout.temperature, pad_id=policy.pad_id)
+        self._accumulate(logprobs, responses, weights[0], expert.weight, backward)
+        if expert.optimizer.uses_baseline_logprobs:
+            ends = baseline_responses(policy, rollout, [baseline.text for baseline in baselines])
+            self._accumulate(logprobs, ends, weights[1], expert.weight, backward)
+        if self.critic is not None and values is not None:
+            self._accumulate(partial(self.critic, pad_id=policy.pad_id), responses, weights[2], expert.weight, backward)
         return Objective(objective.loss.detach(), objective.metrics)
 
     def _accumulate(
         self,
-        policy: Policy,
+        compute: Compute,
         responses: Responses,
         weights: Tensor | None,
-        temperature: float,
         scale: float,
         backward: Callable[[Tensor], None],
     ) -> None:
@@ -160,53 +194,27 @@ class ConstrainedUpdate:
             return
         weights = weights.reshape(responses.ids.shape)
         rows = (weights != 0).any(-1).nonzero().squeeze(-1).tolist()
-        lengths = [len(responses.prompt_ids[i]) + int(responses.mask[i].sum()) for i in rows]
-        for part in snug_batches(lengths, self.max_tokens):
+        lengths = responses.lengths
+        for part in snug_batches([lengths[i] for i in rows], self.max_tokens):
             chosen = [rows[i] for i in part]
-            logprobs = response_logprobs(
-                policy.model,
-                [responses.prompt_ids[i] for i in chosen],
-                *_trimmed(responses.ids[chosen], responses.mask[chosen]),
-                temperature,
-                policy.pad_id,
-            )
-            backward(scale * (logprobs * weights[chosen][:, : logprobs.shape[1]]).sum())
+            numbers = compute(*responses.of(chosen))
+            backward(scale * (numbers * weights[chosen][:, : numbers.shape[1]]).sum())
 
     def _logprobs(self, policy: Policy, responses: Responses, temperature: float) -> Tensor:
-        return batched_logprobs(
-            policy.model,
-            responses.prompt_ids,
-            responses.ids,
-            responses.mask,
-            temperature,
-            policy.pad_id,
-            self.max_tokens,
-        )
+        compute = partial(response_logprobs, policy.model, temperature=temperature, pad_id=policy.pad_id)
+        return self._computed(compute, responses)
+
+    def _values(self, policy: Policy, responses: Responses) -> Tensor | None:
+        if self.critic is None:
+            return None
+        return self._computed(partial(self.critic, pad_id=policy.pad_id), responses)
+
+    def _computed(self, compute: Compute, responses: Responses) -> Tensor:
+        return in_micro_batches(compute, responses.prompt_ids, responses.ids, responses.mask, self.max_tokens)
 
 
-def rollout_responses(rollout: Rollout) -> Responses:
-    """The rollout's `N` responses, each with its prompt."""
-    copies = len(rollout.responses) // len(rollout.prompts)
-    prompt_ids = [ids for ids in rollout.prompt_ids for _ in range(copies)]
-    return Responses(prompt_ids, rollout.response_ids, rollout.response_mask)
-
-
-def baseline_responses(policy: Policy, rollout: Rollout, baselines: Sequence[str]) -> Responses:
-    """The prompts' baseline responses; one that leaves the context is cut."""
-    device = rollout.response_ids.device
-    rows = [
-        torch.tensor(policy.encode_response(text)[: policy.context_length - len(ids)], device=device)
-        for text, ids in zip(baselines, rollout.prompt_ids, strict=True)
-    ]
-    width = max(len(row) for row in rows)
-    lengths = torch.tensor([len(row) for row in rows], device=device)
-    ids = torch.stack([torch.nn.functional.pad(row, (0, width - len(row)), value=policy.pad_id) for row in rows])
-    return Responses(rollout.prompt_ids, ids, torch.arange(width, device=device) < lengths[:, None])
-
-
-def _trimmed(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    width = int(mask.sum(-1).max())
-    return ids[:, :width], mask[:, :width]
+def _violations(verdicts: Sequence[Verdict]) -> Tensor:
+    return torch.tensor([verdict.outcome is Outcome.VIOLATED for verdict in verdicts], dtype=torch.bool)
 
 
 def _identity(responses: Responses, shape: tuple[int, int]) -> Tensor:
