@@ -1,0 +1,139 @@
+"""Proximal Policy Optimization with a learned value function."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cgpo.optimizer.calibration import check_scored
+from cgpo.optimizer.grpo import clipped_gain
+from cgpo.optimizer.limits import require_not_negative, require_positive
+from cgpo.tensors import check_shape, masked_sum
+from cgpo.types import Objective, Scored
+
+
+@dataclass(frozen=True)
+class PPO:
+    """PPO as RLHF uses it (arXiv 1707.06347, eqs. 7 and 9; arXiv 2203.02155, appendix C.4), with a critic's values.
+
+    Verdicts take no part: an unconstrained baseline.
+
+        r_t = −β·(log π_old − log π_ref)(a_t),  and at the last token  + r(s, a)
+        Â_t = Σ_l (γλ)^l δ_{t+l},   δ_t = r_t + γ V_old(s_{t+1}) − V_old(s_t)     (GAE, arXiv 1506.02438, eq. 16)
+        J = mean_t min(w_t Â_t, clip(w_t, 1−c, 1+c) Â_t) − v·½ mean_t max((V − R_t)², (V_clipped − R_t)²)
+
+    over all tokens of the task's batch, with `R_t = Â_t + V_old(s_t)`, and `V_clipped` within `value_clip` of `V_old`.
+
+    Attributes:
+        beta: β, the price of the log-ratio to the reference, a nat.
+        gamma: γ.
+        gae_lambda: λ.
+        clip: c.
+        value_clip: how far the value may move from the old one before its loss is flat.
+        value_weight: v.
+        whiten: standardise the advantages over the batch's tokens.
+
+    Raises:
+        UserError: a hyper-parameter is out of its range.
+    """
+
+    beta: float = 0.05
+    gamma: float = 1.0
+    gae_lambda: float = 0.95
+    clip: float = 0.2
+    value_clip: float = 0.2
+    value_weight: float = 0.5
+    whiten: bool = True
+    uses_values = True
+    uses_baseline_logprobs = False
+    min_responses = 1
+
+    def __post_init__(self) -> None:
+        require_not_negative("PPO", "beta", self.beta)
+        for name in ("gamma", "gae_lambda", "clip", "value_clip", "value_weight"):
+            require_positive("PPO", name, getattr(self, name))
+
+    def __call__(self, scored: Scored) -> Objective:
+        """`−J`, to be differentiated by the log-probabilities and by the values.
+
+        Args:
+            scored: the task's whole batch, with `values`.
+
+        Returns:
+            The scalar loss; metrics `value_loss`, `explained_variance` (of the returns by the old values), `clipped`
+            (share of tokens whose `w_t` was cut).
+
+        Raises:
+            ValueError: there are no values.
+        """
+        check_scored(scored)
+        if scored.values is None or scored.sampled_values is None:
+            raise ValueError("PPO needs values: choose an update with a critic")
+        check_shape("values", scored.values, *scored.logprobs.shape)
+        mask = scored.response_mask
+        tokens = mask.sum().clamp(min=1)
+        old = scored.sampled_values.detach().masked_fill(~mask, 0.0)
+        advantage = generalised_advantages(self._rewards(scored), old, mask, self.gamma, self.gae_lambda)
+        returns = advantage + old
+        if self.whiten:
+            advantage = _whitened(advantage, mask)
+        moved = (scored.logprobs - scored.sampled_logprobs).masked_fill(~mask, 0.0)
+        gained, clipped = clipped_gain(moved, advantage, self.clip)
+        value = scored.values.masked_fill(~mask, 0.0)
+        near = old + (value - old).clamp(-self.value_clip, self.value_clip)
+        errors = torch.maximum((value - returns) ** 2, (near - returns) ** 2)
+        value_loss = 0.5 * masked_sum(errors, mask).sum() / tokens
+        loss = -masked_sum(gained, mask).sum() / tokens + self.value_weight * value_loss
+        metrics = {
+            "value_loss": value_loss.item(),
+            "explained_variance": _explained(old, returns, mask),
+            "clipped": ((clipped & mask).sum() / tokens).item(),
+        }
+        return Objective(loss, metrics)
+
+    def _rewards(self, scored: Scored) -> Tensor:
+        """`r_t`; `[B, K, T]`. An empty response has no token to earn anything."""
+        mask = scored.response_mask
+        price = -self.beta * (scored.sampled_logprobs - scored.reference_logprobs)
+        last = mask & (mask.cumsum(-1) == mask.sum(-1, keepdim=True))
+        return price.masked_fill(~mask, 0.0) + last * scored.reward.unsqueeze(-1)
+
+
+def generalised_advantages(reward: Tensor, value: Tensor, mask: Tensor, gamma: float, gae_lambda: float) -> Tensor:
+    """Generalised advantage estimates (arXiv 1506.02438, eq. 16); nothing follows the last token.
+
+    Args:
+        reward: `[..., T]`, 0 where masked.
+        value: `[..., T]`, of the state before each token, 0 where masked.
+        mask: `[..., T]` bool, True on a prefix of each row.
+        gamma: discount.
+        gae_lambda: decay of the sum.
+
+    Returns:
+        `[..., T]`, 0 where masked.
+    """
+    advantages = torch.zeros_like(value)
+    following_value, following = torch.zeros_like(value[..., 0]), torch.zeros_like(value[..., 0])
+    for t in reversed(range(value.shape[-1])):
+        delta = reward[..., t] + gamma * following_value - value[..., t]
+        following = (delta + gamma * gae_lambda * following).masked_fill(~mask[..., t], 0.0)
+        following_value = value[..., t]
+        advantages[..., t] = following
+    return advantages
+
+
+def _whitened(values: Tensor, mask: Tensor) -> Tensor:
+    count = mask.sum().clamp(min=1)
+    mean = values.sum() / count
+    centred = (values - mean).masked_fill(~mask, 0.0)
+    return centred / (centred.square().sum() / count + 1e-8).sqrt()
+
+
+def _explained(value: Tensor, returns: Tensor, mask: Tensor) -> float:
+    """`1 − Var(R − V) / Var(R)`; 0 where all returns are equal."""
+    variance = returns[mask].var(correction=0)
+    if not variance > 0:
+        return 0.0
+    return (1 - (returns - value)[mask].var(correction=0) / variance).item()

@@ -1,0 +1,95 @@
+"""REINFORCE on whole responses, with two baselines; nothing is constrained, the KL divergence is priced."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from cgpo.optimizer.calibration import check_scored, log_ratio, sequence_logprob
+from cgpo.optimizer.limits import require_not_negative
+from cgpo.types import Objective, Scored
+
+
+@dataclass(frozen=True)
+class REINFORCE:
+    """The policy gradient with the batch's mean as its baseline (Williams 1992).
+
+        R = r(s, a) − β·ρ(s, a),   g = 1/n Σ_i (R_i − 1/n Σ_j R_j) ∇ log π_w(a_i|s_i)
+
+    `n` counts the responses of the task's whole batch. Verdicts take no part: an unconstrained baseline.
+
+    Attributes:
+        beta: β, the price of the log-ratio to the reference, a nat.
+
+    Raises:
+        UserError: a hyper-parameter is out of its range.
+    """
+
+    beta: float = 0.05
+    uses_baseline_logprobs = False
+    min_responses = 1
+
+    def __post_init__(self) -> None:
+        require_not_negative("REINFORCE", "beta", self.beta)
+
+    def __call__(self, scored: Scored) -> Objective:
+        """The loss whose negative gradient is `g`.
+
+        Args:
+            scored: the task's whole batch.
+
+        Returns:
+            The scalar loss; metric `penalised_reward`, the mean of `R`.
+        """
+        reward = penalised_reward(scored, self.beta)
+        return policy_gradient(scored, reward - reward.mean(), reward)
+
+
+@dataclass(frozen=True)
+class RLOO:
+    """REINFORCE leave-one-out (Ahmadian et al. 2024, arXiv 2402.14740, section 3.2).
+
+        g = 1/n Σ_i (R_i − 1/(K−1) Σ_{j≠i} R_j) ∇ log π_w(a_i|s)
+
+    with `R = r − β·ρ`, and `j` over the other responses to the same prompt.
+
+    Attributes:
+        beta: β, the price of the log-ratio to the reference, a nat.
+
+    Raises:
+        UserError: a hyper-parameter is out of its range.
+    """
+
+    beta: float = 0.05
+    uses_baseline_logprobs = False
+    min_responses = 2
+
+    def __post_init__(self) -> None:
+        require_not_negative("RLOO", "beta", self.beta)
+
+    def __call__(self, scored: Scored) -> Objective:
+        """The loss whose negative gradient is `g`.
+
+        Args:
+            scored: the task's whole batch, `K ≥ 2`.
+
+        Returns:
+            The scalar loss; metric `penalised_reward`, the mean of `R`.
+        """
+        reward = penalised_reward(scored, self.beta)
+        others = reward.shape[-1] - 1
+        mean_of_others = (reward.sum(-1, keepdim=True) - reward) / others
+        return policy_gradient(scored, reward - mean_of_others, reward)
+
+
+def penalised_reward(scored: Scored, beta: float) -> Tensor:
+    """`r(s, a) − β·ρ(s, a)`; `[B, K]`, without a gradient."""
+    return scored.reward - beta * log_ratio(scored).detach()
+
+
+def policy_gradient(scored: Scored, advantage: Tensor, reward: Tensor) -> Objective:
+    """`−1/n Σ A_i log π_w(a_i|s_i)`; `advantage` and `reward` are `[B, K]`."""
+    check_scored(scored)
+    loss = -(advantage * sequence_logprob(scored)).sum() / advantage.numel()
+    return Objective(loss, {"penalised_reward": reward.mean().item()})
