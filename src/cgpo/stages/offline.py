@@ -1,0 +1,74 @@
+"""Preference pairs in the place of a rollout: what offline optimizers learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from random import Random
+
+import torch
+
+from cgpo.data.pairs import Pair
+from cgpo.errors import UserError
+from cgpo.policy.logprobs import batched_logprobs
+from cgpo.protocols import Policy
+from cgpo.rollout import DecodingSampler
+from cgpo.stages.preferences import read_pairs
+from cgpo.types import Prompt, Rollout
+
+
+@dataclass(frozen=True)
+class OfflinePairs(DecodingSampler):
+    """Draws preference pairs with their own prompts; implements `cgpo.protocols.Sampler`.
+
+    As many responses as were asked for: `B·K/2` pairs, the preferred response first. Asked for one response a prompt,
+    by an evaluation or for a baseline, it lets the policy answer, as `DecodingSampler` does.
+
+    Attributes:
+        pairs: folders of preference pairs, taken together.
+        max_tokens: budget of one forward pass over the pairs.
+
+    Raises:
+        UserError: a setting is out of its range.
+    """
+
+    pairs: Sequence[str] = ()
+    max_tokens: int = 8192
+
+    @cached_property
+    def _known(self) -> list[Pair]:
+        found = read_pairs(self.pairs)
+        if not found:
+            raise UserError(f"rollout.pairs: there is no pair in {', '.join(self.pairs) or 'no folder'}")
+        return found
+
+    def sample(
+        self, policy: Policy, prompts: Sequence[Prompt], responses_per_prompt: int, seed: int | Sequence[int]
+    ) -> Rollout:
+        """Pairs, the same for the same seed; the prompts that are asked for only say how many.
+
+        Raises:
+            UserError: there is no pair.
+        """
+        if responses_per_prompt == 1:
+            return super().sample(policy, prompts, 1, seed)
+        count = max(1, len(prompts) * responses_per_prompt // 2)
+        pairs = Random(f"offline/{seed}").choices(self._known, k=count)
+        return _rollout(policy, pairs, self.max_tokens)
+
+
+def _rollout(policy: Policy, pairs: Sequence[Pair], max_tokens: int) -> Rollout:
+    prompt_ids = tuple(tuple(policy.encode_prompt(pair.prompt)) for pair in pairs)
+    texts = tuple(text for pair in pairs for text in (pair.chosen, pair.rejected))
+    rooms = [policy.context_length - len(ids) for ids in prompt_ids for _ in range(2)]
+    rows = [policy.encode_response(text)[:room] for text, room in zip(texts, rooms, strict=True)]
+    width = max(map(len, rows))
+    device = next(policy.model.parameters()).device
+    ids = torch.tensor([[*row, *[policy.pad_id] * (width - len(row))] for row in rows], device=device)
+    lengths = torch.tensor([len(row) for row in rows], device=device)
+    mask = torch.arange(width, device=device) < lengths[:, None]
+    repeated = [ids for ids in prompt_ids for _ in range(2)]
+    logprobs = batched_logprobs(policy.model, repeated, ids, mask, 1.0, policy.pad_id, max_tokens)
+    finished = torch.ones(len(rows), dtype=torch.bool, device=device)
+    return Rollout(tuple(p.prompt for p in pairs), prompt_ids, texts, ids, mask, logprobs, finished, 1.0)
