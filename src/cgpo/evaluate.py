@@ -25,7 +25,9 @@ def evaluate(config: DictConfig) -> None:
         UserError: the configuration, a file or a model is not what it should be.
     """
     session = begin(config)
-    made = {key: session.store.resolve(session.plan[key]) for key in ("model", "reference", "reward", "judges")}
+    made = {
+        key: session.store.resolve(session.plan[key]) for key in ("model", "reference", "tasks", "reward", "judges")
+    }
     plan = {**session.plan, **made}
     policy = load_policy(**plan["model"])
     reference = load_policy(**{**plan["model"], "path": plan["reference"] or plan["model"]["path"]})

@@ -36,7 +36,7 @@ def complaint(monkeypatch: pytest.MonkeyPatch, folder: Path, line: str) -> str:
 
 CASES = {
     # A group's choice.
-    "optimizer=crgp": ["optimizer=crgp: ", "codpo, crpg, crraft (did you mean crpg?)"],
+    "optimizer=crgp": ["optimizer=crgp: ", "codpo, crpg, crraft, ", "did you mean crpg?"],
     "judges=[math,cod]": ["judges=cod: ", "factuality", "did you mean code?"],
     "judges=al": ["judges=al: ", "did you mean all?"],
     "tasks=papre": ["tasks=papre: ", "general_chat", "did you mean paper?"],
@@ -167,7 +167,7 @@ def test_a_cache_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 @pytest.mark.parametrize(
     ("module", "line", "parts"),
     [
-        ("train", "optimizer=crgp", ["optimizer=crgp", "choose codpo, crpg, crraft"]),
+        ("train", "optimizer=crgp", ["optimizer=crgp", "choose codpo, crpg, crraft, "]),
         ("train", "updates=0", ["updates is 0", "at least 1"]),
         ("evaluate", "model.path=/does/not/exist", ["model.path: /does/not/exist"]),
         ("sft", "pipeline.sft.fit.steps=0", ["pipeline.sft", "steps is 0"]),

@@ -88,7 +88,20 @@ def test_optimizers(name: str) -> None:
     found = plan(f"optimizer={name}")
     check_values(found)
     made = [make(task["optimizer"]) for task in found["tasks"].values()]
-    assert {type(optimizer).__name__.lower() for optimizer in made} == {name}
+    kind = {"ipo": "dpo", "slic": "dpo", "ppo_lagrangian": "lagrangian"}.get(name, name.replace("_", ""))
+    assert {type(optimizer).__name__.lower() for optimizer in made} == {kind}
+
+
+def test_ppo_without_a_critic_is_refused_at_start_up() -> None:
+    assert plan("optimizer=ppo")["update"]["critic_learning_rate"] > 0
+    with pytest.raises(UserError, match=r"update\.critic_learning_rate is null: PPO needs a critic"):
+        check_values(plan("optimizer=ppo", "update.critic_learning_rate=null"))
+
+
+def test_the_unified_reward_is_one_model_for_all_tasks() -> None:
+    found = plan("optimizer=ppo", "reward=unified", "judges=none")
+    check_values(found)
+    assert {reward["path"] for reward in found["reward"].values()} == {"artifact:reward_unified"}
 
 
 def test_each_optimizer_has_weights_of_its_own() -> None:

@@ -231,7 +231,8 @@ def test_evaluate_refuses_a_reference_with_other_tokens(run: Path, folder: Path)
 
 
 @pytest.mark.parametrize(
-    ("module", "made"), [("sft", ["sft"]), ("reward", [f"reward_{name}" for name in PAIRS]), ("warmup", ["warmup"])]
+    ("module", "made"),
+    [("sft", ["sft"]), ("reward", [f"reward_{name}" for name in (*PAIRS, "unified")]), ("warmup", ["warmup"])],
 )
 def test_a_stage_is_a_command(run: Path, folder: Path, module: str, made: list[str]) -> None:
     done = cgpo(module, *PIPELINE, folder=folder)

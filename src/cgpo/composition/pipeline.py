@@ -37,7 +37,7 @@ def check_recipes(pipeline: Mapping[str, Any]) -> None:
     """
     check_classes("pipeline", pipeline)
     for name, recipe in pipeline.items():
-        for where, part in _without_references(f"pipeline.{name}", recipe):
+        for where, part in without_references(f"pipeline.{name}", recipe):
             try_to_make(where, part)
 
 
@@ -59,10 +59,10 @@ def check_references(recipes: Mapping[str, Any], config: Any) -> None:
     follow(config, ())
 
 
-def _without_references(where: str, config: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def without_references(where: str, config: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The largest parts of a recipe that can be made before any other recipe is."""
     if isinstance(config, Mapping) and "_target_" in config and not references(config):
         yield where, config
     elif isinstance(config, Mapping):
         for key, value in config.items():
-            yield from _without_references(f"{where}.{key}", value)
+            yield from without_references(f"{where}.{key}", value)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cgpo.composition.classes import check_arguments, check_classes, try_to_make
-from cgpo.composition.pipeline import check_recipes, check_references
+from cgpo.composition.pipeline import check_recipes, check_references, without_references
 from cgpo.composition.plan import Config
 from cgpo.errors import UserError
 from cgpo.policy.causal import load_policy
@@ -51,6 +51,8 @@ RULES: Mapping[str, Rule] = {
     "callbacks.evaluation.prompts_during": _whole(0),
     "callbacks.evaluation.every": _whole(0),
     "update.max_tokens": _whole(1),
+    "update.epochs": _whole(1),
+    "update.critic_learning_rate": (lambda value: value is None or POSITIVE[0](value), "a number above 0, or null"),
 }
 TASK_RULES: Mapping[str, Rule] = {"batch_size": _whole(1), "responses_per_prompt": _whole(1), "weight": POSITIVE}
 CLASSES = ("optimizer", "rollout", "data", "reward", "judges", "panel", "update", "callbacks", "logger")
@@ -75,7 +77,7 @@ def check_values(plan: Config) -> None:
             check_classes(f"tasks.{name}.{key}", task[key])
     check_options(plan["trainer"]["options"])
     _check_models(plan)
-    check_references(plan["pipeline"], [plan[key] for key in ("model", "reference", "reward", "judges")])
+    check_references(plan["pipeline"], [plan[key] for key in ("model", "reference", "tasks", "reward", "judges")])
     check_recipes(plan["pipeline"])
     _make_what_is_cheap(plan)
 
@@ -108,13 +110,15 @@ def _check_models(plan: Config) -> None:
 
 
 def _make_what_is_cheap(plan: Config) -> None:
-    try_to_make("", plan["rollout"])
     try_to_make("", plan["update"])
     try_to_make("", {**plan["panel"], "judges": {}})
     for name, task in plan["tasks"].items():
         where = f"tasks.{name}"
         optimizer = try_to_make(f"{where}.optimizer", task["optimizer"])
-        try_to_make(f"{where}.rollout", task["rollout"])
+        for part, config in without_references(f"{where}.rollout", task["rollout"]):
+            try_to_make(part, config)
+        if getattr(optimizer, "uses_values", False) and plan["update"].get("critic_learning_rate") is None:
+            raise UserError(f"update.critic_learning_rate is null: {type(optimizer).__name__} needs a critic")
         least = optimizer.min_responses
         if task["responses_per_prompt"] < least:
             raise UserError(
