@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from cgpo.composition.classes import check_classes, try_to_make
-from cgpo.composition.plan import Config
+from cgpo.composition.plan import Config, resolved
 from cgpo.data.holdout import check_holdout
 from cgpo.errors import UserError
 from cgpo.pretrained import require_model_path
@@ -34,10 +31,7 @@ def training_plan(config: DictConfig) -> Config:
     for key, what in GIVEN.items():
         if OmegaConf.is_missing(*_parent(config, key)) or not OmegaConf.select(config, key):
             raise UserError(f"{key} is missing: name {what}")
-    try:
-        plan: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    except OmegaConfBaseException as error:
-        raise UserError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+    plan = resolved(config)
     if not isinstance(plan["held_out"], int | float) or isinstance(plan["held_out"], bool):
         raise UserError(f"held_out is {plan['held_out']!r}: it must be a share below 1, or a number of rows")
     if not isinstance(plan["seed"], int) or isinstance(plan["seed"], bool):

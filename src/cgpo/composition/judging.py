@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from cgpo.composition.classes import check_classes, try_to_make
 from cgpo.composition.panels import build_panel
 from cgpo.composition.pipeline import Announce, artifact_store, check_recipes, check_references
-from cgpo.composition.plan import Config, check_panel_names, without_unread_model
+from cgpo.composition.plan import Config, check_panel_names, resolved, without_unread_model
 from cgpo.composition.wording import choose
 from cgpo.errors import UserError
 from cgpo.protocols import Judge, JudgePanel
@@ -64,10 +63,7 @@ def judging_plan(config: DictConfig, judge_choices: Collection[str]) -> Config:
     if not config.judges:
         raise UserError(f"judges is missing: {choose('', judge_choices)}, or a list of them, judges=[math,code]")
     _check_judge_models(config)
-    try:
-        plan: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    except OmegaConfBaseException as error:
-        raise UserError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+    plan = resolved(config)
     if not isinstance(plan["chunk"], int) or isinstance(plan["chunk"], bool) or plan["chunk"] < 1:
         raise UserError(f"chunk is {plan['chunk']!r}: it must be a whole number of at least 1")
     plan["judges"] = {name: without_unread_model(judge) for name, judge in plan["judges"].items()}

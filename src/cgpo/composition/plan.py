@@ -34,12 +34,7 @@ def plan_of(config: DictConfig, judge_choices: Iterable[str] = ()) -> Config:
     Raises:
         UserError: a value is missing, a task is not whole, or it names something that is not there.
     """
-    try:
-        plan: Config = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # pyright: ignore[reportAssignmentType]
-    except OmegaConfBaseException as error:
-        if missing := MISSING.search(str(error)):
-            raise UserError(f"{missing['key']} is missing: write {missing['key']}=…") from error
-        raise UserError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+    plan = resolved(config)
     if not plan.get("tasks"):
         raise UserError("tasks: choose at least one task")
     plan["tasks"] = {name: _whole(name, task, plan) for name, task in plan["tasks"].items()}
@@ -53,6 +48,21 @@ def plan_of(config: DictConfig, judge_choices: Iterable[str] = ()) -> Config:
         used = {named for task in plan["tasks"].values() for named in task[key]}
         plan[group] = {name: value for name, value in plan[group].items() if name in used}
     plan["judges"] = {name: without_unread_model(judge) for name, judge in plan["judges"].items()}
+    return plan
+
+
+def resolved(config: DictConfig) -> Config:
+    """Plain containers of a composed configuration, interpolations resolved.
+
+    Raises:
+        UserError: a value is missing, or cannot be resolved.
+    """
+    try:
+        plan: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        if missing := MISSING.search(str(error)):
+            raise UserError(f"{missing['key']} is missing: write {missing['key']}=…") from error
+        raise UserError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
     return plan
 
 
