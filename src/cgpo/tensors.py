@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -50,6 +52,23 @@ def _first_true(flags: Tensor) -> Tensor:
 def take(values: Tensor, index: Tensor) -> Tensor:
     """`values[b, index[b]]` for each row: `[B, K]` and `[B]` give `[B]`."""
     return values.gather(-1, index.unsqueeze(-1)).squeeze(-1)
+
+
+def padded(rows: Sequence[Sequence[int]], fill: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+    """Rows of different lengths as one tensor, filled up on the right.
+
+    Args:
+        rows: `N` rows, at least one.
+        fill: what stands where a row has ended.
+        device: of the result; the CPU where nothing is said.
+
+    Returns:
+        `[N, T]` int64, and `[N, T]` bool: there the row has a value.
+    """
+    lengths = torch.tensor([len(row) for row in rows], device=device)
+    width = int(lengths.max())
+    values = torch.tensor([[*row, *[fill] * (width - len(row))] for row in rows], dtype=torch.int64, device=device)
+    return values, torch.arange(width, device=device) < lengths[:, None]
 
 
 def check_shape(name: str, value: Tensor, *shape: int | None) -> None:

@@ -15,6 +15,7 @@ from cgpo.policy.logprobs import batched_logprobs
 from cgpo.protocols import Policy
 from cgpo.rollout import DecodingSampler
 from cgpo.stages.preferences import read_pairs
+from cgpo.tensors import padded
 from cgpo.types import Prompt, Rollout
 
 
@@ -63,11 +64,8 @@ def _rollout(policy: Policy, pairs: Sequence[Pair], max_tokens: int) -> Rollout:
     texts = tuple(text for pair in pairs for text in (pair.chosen, pair.rejected))
     rooms = [policy.context_length - len(ids) for ids in prompt_ids for _ in range(2)]
     rows = [policy.encode_response(text)[:room] for text, room in zip(texts, rooms, strict=True)]
-    width = max(map(len, rows))
     device = next(policy.model.parameters()).device
-    ids = torch.tensor([[*row, *[policy.pad_id] * (width - len(row))] for row in rows], device=device)
-    lengths = torch.tensor([len(row) for row in rows], device=device)
-    mask = torch.arange(width, device=device) < lengths[:, None]
+    ids, mask = padded(rows, policy.pad_id, device)
     repeated = [ids for ids in prompt_ids for _ in range(2)]
     logprobs = batched_logprobs(policy.model, repeated, ids, mask, 1.0, policy.pad_id, max_tokens)
     finished = torch.ones(len(rows), dtype=torch.bool, device=device)

@@ -12,6 +12,7 @@ from torch import Tensor
 from cgpo.errors import UserError
 from cgpo.policy.causal import CausalPolicy, load_policy
 from cgpo.policy.logprobs import batched_logprobs
+from cgpo.tensors import padded
 from cgpo.types import Sample
 
 
@@ -55,12 +56,9 @@ class RefereeLoss:
     def _mean_logprobs(self, prompts: Sequence[Sequence[int]], rows: Sequence[Sequence[int]]) -> Tensor:
         """Means over each row's tokens; `[N]` float32."""
         referee = self._referee
-        width = max(map(len, rows))
-        ids = torch.tensor([[*row, *[referee.pad_id] * (width - len(row))] for row in rows])
-        lengths = torch.tensor([len(row) for row in rows])
-        mask = torch.arange(width) < lengths[:, None]
+        ids, mask = padded(rows, referee.pad_id)
         logprobs = batched_logprobs(referee.model, prompts, ids, mask, 1.0, referee.pad_id, self._max_tokens)
-        return (logprobs.sum(-1) / lengths).float()
+        return (logprobs.sum(-1) / mask.sum(-1)).float()
 
     @cached_property
     def _referee(self) -> CausalPolicy:

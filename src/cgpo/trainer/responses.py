@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from cgpo.protocols import Policy
+from cgpo.tensors import padded
 from cgpo.types import Rollout
 
 
@@ -47,12 +47,8 @@ def rollout_responses(rollout: Rollout) -> Responses:
 
 def baseline_responses(policy: Policy, rollout: Rollout, baselines: Sequence[str]) -> Responses:
     """The prompts' baseline responses; one that leaves the context is cut."""
-    device = rollout.response_ids.device
     rows = [
-        torch.tensor(policy.encode_response(text)[: policy.context_length - len(ids)], device=device)
+        policy.encode_response(text)[: policy.context_length - len(ids)]
         for text, ids in zip(baselines, rollout.prompt_ids, strict=True)
     ]
-    width = max(len(row) for row in rows)
-    lengths = torch.tensor([len(row) for row in rows], device=device)
-    ids = torch.stack([torch.nn.functional.pad(row, (0, width - len(row)), value=policy.pad_id) for row in rows])
-    return Responses(rollout.prompt_ids, ids, torch.arange(width, device=device) < lengths[:, None])
+    return Responses(rollout.prompt_ids, *padded(rows, policy.pad_id, rollout.response_ids.device))
