@@ -9,18 +9,18 @@ import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from cases import COPIES, PROMPTS, Case, force_lengths, model_folder, prompt_texts, reward
-from lightning import LightningModule, Trainer
+from cases import COPIES, PROMPTS, Case, force_lengths, model_folder, prompt_texts
+from lightning import LightningModule
+from ours import CheapReward, train
 from rich.console import Console
 from rich.table import Table
 from slow_judges import SECONDS, Computes, Waits, count
-from torch import Tensor
 from transformers import AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
@@ -36,9 +36,8 @@ from cgpo.rollout import DecodingSampler
 from cgpo.tasks.expert import Expert
 from cgpo.trainer.module import CGPOModule
 from cgpo.trainer.observer import Observer
-from cgpo.trainer.steps import Steps
 from cgpo.trainer.update import ConstrainedUpdate
-from cgpo.types import Prompt, Sample, Verdicts
+from cgpo.types import Prompt, Verdicts
 
 CASE = Case("96 tokens each", 96, 96, 96)
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,7 +77,7 @@ class Run:
                 name=f"task {i}",
                 prompts=prompts,
                 held_out=(),
-                reward=_CheapReward(),
+                reward=CheapReward(),
                 panel=panel,
                 optimizer=CRPG(kl_max=1e6),
                 sampler=DecodingSampler(CASE.longest),
@@ -92,21 +91,7 @@ class Run:
 
     def steps(self, count: int, clock: _Clock) -> None:
         """Some steps, after one that warms up."""
-        trainer = Trainer(
-            accelerator="cpu",
-            max_steps=count + 1,
-            logger=False,
-            callbacks=[clock],
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=False,
-        )
-        trainer.fit(self.module, Steps(self.module.experts, count + 1, seed=0).loader())
-
-
-class _CheapReward:
-    def score(self, samples: Sequence[Sample]) -> Tensor:
-        return torch.tensor([reward(sample.response) for sample in samples])
+        train(self.module, count + 1, clock)
 
 
 class _Clock(Observer):

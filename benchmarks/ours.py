@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from cases import COPIES, Case, force_lengths, reward
 from floor import Timed, now
-from lightning import LightningModule, Trainer
+from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from cgpo.judges.panel import Panel
@@ -46,7 +46,7 @@ class Ours:
             name="stories",
             prompts=prompts,
             held_out=(),
-            reward=_CheapReward(),
+            reward=CheapReward(),
             panel=Panel({}),
             optimizer=CRPG(kl_max=1e6),  # no response leaves the objective
             sampler=DecodingSampler(case.longest),
@@ -60,21 +60,29 @@ class Ours:
     def run(self, steps: int) -> Timed:
         """Some steps after one that warms up, each from one step's end to the next one's."""
         clock = _Clock()
-        trainer = Trainer(
-            accelerator="cpu",
-            max_steps=steps + 1,
-            logger=False,
-            callbacks=[clock],
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=False,
-        )
-        trainer.fit(self.module, Steps(self.module.experts, steps + 1, seed=0).loader())
+        train(self.module, steps + 1, clock)
         return clock.timed
 
 
-class _CheapReward:
+def train(module: CGPOModule, updates: int, callback: Callback) -> None:
+    """Some updates under Lightning's trainer, without anything that a run has besides."""
+    trainer = Trainer(
+        accelerator="cpu",
+        max_steps=updates,
+        logger=False,
+        callbacks=[callback],
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+    )
+    trainer.fit(module, Steps(module.experts, updates, seed=0).loader())
+
+
+class CheapReward:
+    """Scores that cost nothing."""
+
     def score(self, samples: Sequence[Sample]) -> Tensor:
+        """`[N]`."""
         return torch.tensor([reward(sample.response) for sample in samples])
 
 
