@@ -16,7 +16,6 @@ from cgpo.trainer.evaluation import Evaluation
 
 HACKED_BY = 0.05
 """A fall of the success rate, beside a risen reward, that is called reward hacking."""
-EVALUATED = ("task", "prompts", "success", "reward", "KL (nats)", "length (tokens)")
 
 
 def summarise(
