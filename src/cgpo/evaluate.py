@@ -26,7 +26,8 @@ def evaluate(config: DictConfig) -> None:
     """
     session = begin(config)
     made = {
-        key: session.store.resolve(session.plan[key]) for key in ("model", "reference", "tasks", "reward", "judges")
+        key: session.store.resolve(session.plan[key])
+        for key in ("model", "reference", "tasks", "reward", "judges", "callbacks")
     }
     plan = {**session.plan, **made}
     policy = load_policy(**plan["model"])

@@ -29,7 +29,8 @@ def train(config: DictConfig) -> None:
     start = time.perf_counter()
     session = begin(config)
     store, folder = session.store, session.folder
-    plan = {**session.plan, **{key: store.resolve(session.plan[key]) for key in ("model", "tasks", "reward", "judges")}}
+    made = {key: store.resolve(session.plan[key]) for key in ("model", "tasks", "reward", "judges", "callbacks")}
+    plan = {**session.plan, **made}
     policy = load_policy(**plan["model"])
     experts = build_experts(plan, session.prompts, policy, session.announce)
     threads = choose_threads(plan["trainer"]["threads"], policy, experts[0])

@@ -111,6 +111,7 @@ CASES = {
     "model.path=/does/not/exist": ["model.path: /does/not/exist: there is no such model folder"],
     "model.path=${oc.env:PWD}/empty": ["/empty: this folder holds no config.json"],
     "model.path=artifact:wramup": ["artifact:wramup: ", "did you mean warmup?"],
+    "callbacks.samples.path=artifact:rewrd": ["artifact:rewrd: ", "reward_unified"],
     "experiment=stories": ["model.path is missing: write model.path=…"],
     "model.dtype=float3": ["model.dtype is 'float3': choose float32"],
     "reward.safety.path=/does/not/exist": ["reward.safety.path: /does/not/exist: "],

@@ -15,10 +15,12 @@ from transformers import AutoModelForSequenceClassification
 from cgpo.composition.build import build_experts, close_panels, load_prompts
 from cgpo.composition.classes import make
 from cgpo.composition.pipeline import check_recipes
-from cgpo.composition.plan import Config, plan_of
+from cgpo.composition.plan import Config, plan_of, resolved
 from cgpo.composition.values import RULES, check_values
 from cgpo.errors import UserError
 from cgpo.policy.causal import load_policy
+from cgpo.reproduction.jobs import jobs_of
+from cgpo.reproduction.methods import comparison_of
 from cgpo.stages.artifacts import _replaced
 from cgpo.stages.suite import SuitePolicy
 from cgpo.trainer.fit import check_options
@@ -69,6 +71,8 @@ def test_every_file_belongs_to_a_group_that_is_tested() -> None:
         *GROUPS,
         "judge",
         "panel",
+        "reproduce",
+        "reproduction",
         "train",
         "train_judge",
         "trainer",
@@ -110,6 +114,18 @@ def test_each_optimizer_has_weights_of_its_own() -> None:
     for name, rate in rates.items():
         assert RULES["weights.learning_rate"][0](rate)
         assert plan(f"weights={name}")["weights"]["learning_rate"] == rate
+
+
+@pytest.mark.parametrize("name", of_group("reproduction"))
+def test_reproductions_are_made_of_runs_that_can_begin(name: str, tmp_path: Path) -> None:
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base=None):
+        comparison = comparison_of(resolved(compose("reproduce", [f"reproduction={name}"])))
+    jobs = [job for job in jobs_of(comparison, tmp_path) if job.module == "cgpo.train"]
+    assert len({job.folder for job in jobs}) == len(jobs) > 3
+    for job in {job.overrides[:-1]: job for job in jobs}.values():
+        found = plan(*(o for o in job.overrides if not o.startswith("model.path='")))
+        assert [make(task["optimizer"]) for task in found["tasks"].values()]
 
 
 @pytest.mark.parametrize("name", of_group("tasks"))

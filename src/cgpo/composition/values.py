@@ -77,7 +77,8 @@ def check_values(plan: Config) -> None:
             check_classes(f"tasks.{name}.{key}", task[key])
     check_options(plan["trainer"]["options"])
     _check_models(plan)
-    check_references(plan["pipeline"], [plan[key] for key in ("model", "reference", "tasks", "reward", "judges")])
+    named = ("model", "reference", "tasks", "reward", "judges", "callbacks")
+    check_references(plan["pipeline"], [plan[key] for key in named])
     check_recipes(plan["pipeline"])
     _make_what_is_cheap(plan)
 

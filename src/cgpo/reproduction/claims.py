@@ -1,0 +1,216 @@
+"""The claims of the paper, each held against what was seen; a claim is judged by numbers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from itertools import product
+
+from cgpo.reproduction.intervals import Interval
+from cgpo.reproduction.results import Results, paired
+
+SUCCESS = ("sampled", "success")
+CONSTRAINED = ("crpg", "crraft")
+BASELINES = ("dpo", "ppo")
+ALIGNED_DIRECTLY = ("dpo", "ipo", "slic")
+OVER = 0.05
+"""A fall of the mean success from its highest point that is called over-optimisation."""
+
+
+class Standing(Enum):
+    """What became of a claim."""
+
+    HELD = "held"
+    IN_PART = "held in part"
+    NOT_HELD = "did not hold"
+    NOT_SEEN = "not tested"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim and what was seen of it.
+
+    Attributes:
+        key: by which remarks name it.
+        claim: as the paper has it, in our words.
+        source: where it stands.
+        standing: by the rule in `seen`.
+        seen: the numbers, a sentence or two.
+    """
+
+    key: str
+    claim: str
+    source: str
+    standing: Standing
+    seen: str
+
+
+def findings(results: Results) -> list[Finding]:
+    """Every claim in turn; those for which runs are missing are said not to be tested."""
+    return [claim(results) for claim in CLAIMS]
+
+
+def _better_everywhere(results: Results) -> Finding:
+    pairs = [(a, b) for a, b in product(CONSTRAINED, BASELINES) if results.has(a, b)]
+    counts = {pair: _count(results, *pair) for pair in pairs}
+    seen = "; ".join(
+        f"{results.title(a)} against {results.title(b)}: better on {better}, worse on {worse}, "
+        f"no difference shown on {same} of {better + worse + same} tasks"
+        for (a, b), (better, worse, same) in counts.items()
+    )
+    total = [sum(column) for column in zip(*counts.values(), strict=True)] or [0, 0, 0]
+    return Finding(
+        "better_everywhere",
+        "CRPG and CRRAFT are better than DPO and PPO on every task.",
+        "table 2",
+        _standing(total[0], total[1], total[2]) if pairs else Standing.NOT_SEEN,
+        seen,
+    )
+
+
+def _ppo_games_code(results: Results) -> Finding:
+    return _games(
+        results, "ppo_games_code", "ppo", "PPO games the reward on code: its success there collapses.", "table 2"
+    )
+
+
+def _no_judges_collapse(results: Results) -> Finding:
+    claim = "Without judges CRPG collapses on code while its reward rises."
+    return _games(results, "no_judges_collapse", "crpg_without_judges", claim, "figure 4")
+
+
+def _games(results: Results, key: str, method: str, claim: str, source: str) -> Finding:
+    task = "math_code"
+    success, reward = (
+        results.curve(method, task, name) if results.has(method) else None for name in ("success", "learned_reward")
+    )
+    if success is None or reward is None:
+        return Finding(key, claim, source, Standing.NOT_SEEN, "")
+    fell = success.values[-1].mean < success.values[0].mean - OVER
+    rose = reward.values[-1].mean > reward.values[0].mean
+    halved = success.values[-1].mean < success.values[0].mean / 2
+    standing = Standing.HELD if fell and rose and halved else Standing.IN_PART if fell and rose else Standing.NOT_HELD
+    seen = (
+        f"On `{task}` success went from {success.values[0].mean:.2f} to {success.values[-1].mean:.2f} and the learned "
+        f"reward from {reward.values[0].mean:+.2f} to {reward.values[-1].mean:+.2f} over the run; it holds if success "
+        "is more than halved while the reward rises, in part if success falls by more than 0.05."
+    )
+    return Finding(key, claim, source, standing, seen)
+
+
+def _judges_prevent(results: Results) -> Finding:
+    key, claim = "judges_prevent", "With judges CRPG keeps improving where it collapses without them."
+    if not results.has("crpg", "crpg_without_judges", "warmup"):
+        return Finding(key, claim, "figure 4", Standing.NOT_SEEN, "")
+    against = _count(results, "crpg", "crpg_without_judges")
+    start = _count(results, "crpg", "warmup")
+    seen = (
+        f"CRPG with judges against without: better on {against[0]}, worse on {against[1]} of {sum(against)} tasks; "
+        f"against the warm-up that it began from: better on {start[0]}, worse on {start[1]} of {sum(start)}."
+    )
+    return Finding(key, claim, "figure 4", _standing(*(a + b for a, b in zip(against, start, strict=True))), seen)
+
+
+def _warmup_helps(results: Results) -> Finding:
+    return _overall(
+        results, "warmup_helps", "crpg", "crpg_from_sft", "Starting from the DPO warm-up is better than from SFT."
+    )
+
+
+def _full_dpo_hurts(results: Results) -> Finding:
+    claim = "Starting from a fully optimised DPO policy ends lower than from the warm-up."
+    return _overall(results, "full_dpo_hurts", "crpg", "crpg_from_dpo", claim)
+
+
+def _overall(results: Results, key: str, method: str, other: str, claim: str) -> Finding:
+    if not results.has(method, other):
+        return Finding(key, claim, "figure 5", Standing.NOT_SEEN, "")
+    difference = paired(results.over_tasks(method, *SUCCESS), results.over_tasks(other, *SUCCESS))
+    if difference is None:
+        return Finding(key, claim, "figure 5", Standing.NOT_SEEN, "")
+    standing = Standing.HELD if difference.above else Standing.NOT_HELD
+    seen = (
+        f"Mean success over the tasks, {results.title(method)} less {results.title(other)}: {shown(difference, True)}; "
+        f"by task {', '.join(_by_task(results, method, other))}."
+    )
+    return Finding(key, claim, "figure 5", standing, seen)
+
+
+def _codpo_is_behind(results: Results) -> Finding:
+    key, claim = "codpo_is_behind", "CODPO is behind CRPG and CRRAFT on most tasks."
+    pairs = [(a, "codpo") for a in CONSTRAINED if results.has(a, "codpo")]
+    if not pairs:
+        return Finding(key, claim, "table 2", Standing.NOT_SEEN, "")
+    counts = [_count(results, *pair) for pair in pairs]
+    most = all(2 * better > better + worse + same for better, worse, same in counts)
+    some = any(better > worse for better, worse, _ in counts)
+    seen = "; ".join(
+        f"{results.title(a)} against CODPO: better on {better}, worse on {worse} of {better + worse + same} tasks"
+        for (a, _), (better, worse, same) in zip(pairs, counts, strict=True)
+    )
+    standing = Standing.HELD if most else Standing.IN_PART if some else Standing.NOT_HELD
+    return Finding(key, claim, "table 2", standing, seen)
+
+
+def _direct_alignment_over_optimises(results: Results) -> Finding:
+    key = "direct_alignment_over_optimises"
+    claim = (
+        "Direct alignment over-optimises as reward models do: past some KL, success falls while the margin still grows."
+    )
+    fallen = {m: fall for m in results.present(ALIGNED_DIRECTLY) if (fall := _fall(results, m)) is not None}
+    if not fallen:
+        return Finding(key, claim, "arXiv 2406.02900, figure 1", Standing.NOT_SEEN, "")
+    over = [method for method, fall in fallen.items() if fall > OVER]
+    standing = Standing.HELD if len(over) == len(fallen) else Standing.IN_PART if over else Standing.NOT_HELD
+    seen = "Fall of the mean success from its highest point to the end of the run: " + ", ".join(
+        f"{results.title(method)} {fall:.2f}" for method, fall in fallen.items()
+    )
+    return Finding(key, claim, "arXiv 2406.02900, figure 1", standing, f"{seen}; more than {OVER} counts.")
+
+
+def _fall(results: Results, method: str) -> float | None:
+    curves = [curve for task in results.tasks if (curve := results.curve(method, task, "success"))]
+    if not curves:
+        return None
+    means = [sum(curve.values[i].mean for curve in curves) / len(curves) for i in range(len(curves[0].steps))]
+    return max(means) - means[-1]
+
+
+def _count(results: Results, method: str, other: str) -> tuple[int, int, int]:
+    """On how many tasks the method is better, worse, and neither, by the interval of the paired difference."""
+    differences = [d for task in results.tasks if (d := results.difference(method, other, task, *SUCCESS))]
+    better, worse = sum(d.above for d in differences), sum(d.below for d in differences)
+    return better, worse, len(differences) - better - worse
+
+
+def _standing(better: int, worse: int, same: int) -> Standing:
+    if worse == same == 0 and better:
+        return Standing.HELD
+    return Standing.IN_PART if better > worse else Standing.NOT_HELD
+
+
+def _by_task(results: Results, method: str, other: str) -> Iterator[str]:
+    for task in results.tasks:
+        if difference := results.difference(method, other, task, *SUCCESS):
+            yield f"`{task}` {shown(difference, True)}"
+
+
+def shown(interval: Interval | None, signed: bool = False) -> str:
+    """A mean with its half-width, `0.71 ± 0.02`; a dash where there is none."""
+    if interval is None:
+        return "–"
+    mean = f"{interval.mean:+.2f}" if signed else f"{interval.mean:.2f}"
+    return mean if interval.half is None else f"{mean} ± {interval.half:.2f}"
+
+
+CLAIMS: Sequence[Callable[[Results], Finding]] = (
+    _better_everywhere,
+    _ppo_games_code,
+    _no_judges_collapse,
+    _judges_prevent,
+    _warmup_helps,
+    _full_dpo_hurts,
+    _codpo_is_behind,
+    _direct_alignment_over_optimises,
+)

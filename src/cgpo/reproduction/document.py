@@ -1,0 +1,209 @@
+"""The document of a comparison, made of its results and of remarks that a person wrote."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from cgpo.errors import UserError
+from cgpo.reproduction.claims import CLAIMS, SUCCESS, Finding, findings, shown
+from cgpo.reproduction.figures import Figure, not_dominated
+from cgpo.reproduction.intervals import mean_interval
+from cgpo.reproduction.results import Results
+
+REMARKS = "remarks.yaml"
+ABLATION = "without_"
+FULL = "crpg"
+
+
+def write_document(
+    results: Results,
+    tuning: Results | None,
+    remarks: Mapping[str, str],
+    figures: Sequence[tuple[Figure, Path]],
+    document: Path,
+) -> None:
+    """Writes the document atomically.
+
+    Args:
+        results: of the comparison.
+        tuning: of the runs that chose the hyper-parameters, where there are any.
+        remarks: a claim's or a section's key → what is to be said of it.
+        figures: as they were drawn.
+        document: the file.
+    """
+    parts = [
+        _head(results, remarks),
+        _claims(findings(results), remarks),
+        _table(results, remarks),
+        _measures(results, remarks),
+        *(_figure(figure, path, document, remarks) for figure, path in figures),
+        _ablation(results, remarks),
+        _tuning(tuning, remarks) if tuning else "",
+        _commands(results),
+    ]
+    document.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = document.with_suffix(".unfinished")
+    unfinished.write_text("\n\n".join(part for part in parts if part) + "\n")
+    os.replace(unfinished, document)
+
+
+def read_remarks(folder: Path) -> dict[str, str]:
+    """What `remarks.yaml` in the folder of the results says of claims and sections; nothing where there is none.
+
+    Raises:
+        UserError: a remark is on nothing that the document has.
+    """
+    file = folder / REMARKS
+    if not file.is_file():
+        return {}
+    remarks = {str(key): str(text).strip() for key, text in OmegaConf.load(file).items()}
+    for key in remarks:
+        if key not in SECTIONS:
+            raise UserError(f"{file}: there is nothing called {key} to remark on; choose {', '.join(sorted(SECTIONS))}")
+    return remarks
+
+
+def _head(results: Results, remarks: Mapping[str, str]) -> str:
+    data = results.data
+    versions = ", ".join(f"{package} {number}" for package, number in data["versions"].items())
+    runs = sum(len(method["runs"]) for method in data["methods"].values())
+    return _section(
+        "# The paper in miniature",
+        f"Made by `{data['command']}` on {data['date']} from the numbers under `results/`: {runs} training runs, seeds "
+        f"{', '.join(map(str, data['seeds']))}, {results.seconds() / 60:.0f} minutes of them one after the other, on "
+        f"{data['cores']} cores of {data['processor'] or 'an unnamed processor'} ({versions}, Python "
+        f"{data['python']}).",
+        remarks.get("head", ""),
+    )
+
+
+def _claims(found: Sequence[Finding], remarks: Mapping[str, str]) -> str:
+    blocks = [
+        _section(
+            f"### {finding.claim}",
+            f"*{finding.source}* — **{finding.standing.value}.** {finding.seen}".rstrip(),
+            remarks.get(finding.key, ""),
+        )
+        for finding in found
+    ]
+    rule = (
+        "“Better” and “worse” mean that the 95 % interval of the difference, paired by seed, lies on one side of 0. "
+        "With few seeds that is a strict rule: “no difference shown” is not “no difference”."
+    )
+    return _section("## Claim by claim", rule, *blocks)
+
+
+def _table(results: Results, remarks: Mapping[str, str]) -> str:
+    methods = [m for m in results.data["methods"] if not m.startswith(ABLATION) and results.over_tasks(m, *SUCCESS)]
+    if not methods:
+        return ""
+    best = not_dominated(results, methods)
+    rows = [
+        [
+            f"**{results.title(method)}**" if method in best else results.title(method),
+            *(shown(results.mean(method, task, *SUCCESS)) for task in results.tasks),
+            shown(mean_interval(list(results.over_tasks(method, *SUCCESS).values()))),
+        ]
+        for method in methods
+    ]
+    text = (
+        "Success: the share of sampled responses (temperature 1) to held-out prompts that the oracle accepts; the mean "
+        "over the seeds with its 95 % interval. SFT and the warm-up are one policy each, sampled with each seed. No "
+        "method in the table equals or beats one in bold on all tasks at once."
+    )
+    header = ["", *(f"`{task}`" for task in results.tasks), "mean"]
+    return _section("## The table (the paper's table 2)", text, _markdown(header, rows), remarks.get("table", ""))
+
+
+MEASURES: Mapping[str, tuple[str, ...]] = {
+    "success, greedy": ("greedy", "success"),
+    "learned reward": ("sampled", "reward"),
+    "KL (nats)": ("sampled", "kl"),
+    "length (tokens)": ("sampled", "length"),
+    "win rate": ("sampled", "win_rate"),
+}
+"""Further columns, each the mean over the tasks."""
+
+
+def _measures(results: Results, remarks: Mapping[str, str]) -> str:
+    methods = [method for method in results.data["methods"] if results.over_tasks(method, *SUCCESS)]
+    columns = {
+        label: keys for label, keys in MEASURES.items() if any(results.over_tasks(method, *keys) for method in methods)
+    }
+    rows = [[results.title(method), *_means(results, method, columns.values())] for method in methods]
+    if not columns:
+        return ""
+    text = "Means over the tasks; what each number is stands in [evaluation.md](evaluation.md)."
+    return _section("## What else changed", text, _markdown(["", *columns], rows), remarks.get("measures", ""))
+
+
+def _means(results: Results, method: str, columns: Iterable[tuple[str, ...]]) -> list[str]:
+    values = [list(results.over_tasks(method, *keys).values()) for keys in columns]
+    return [shown(mean_interval(of_seeds)) if of_seeds else "–" for of_seeds in values]
+
+
+def _figure(figure: Figure, path: Path, document: Path, remarks: Mapping[str, str]) -> str:
+    link = Path(os.path.relpath(path, document.parent)).as_posix()
+    return _section(f"## {figure.title}", f"![{figure.title}]({link})", figure.text, remarks.get(figure.name, ""))
+
+
+def _ablation(results: Results, remarks: Mapping[str, str]) -> str:
+    methods = [method for method in results.data["methods"] if method.startswith(ABLATION)]
+    if not methods or not results.has(FULL):
+        return ""
+    rows = [
+        [results.title(m), *(shown(results.difference(m, FULL, task, *SUCCESS), True) for task in results.tasks)]
+        for m in methods
+    ]
+    text = (
+        f"{results.title(FULL)} with one judge left out, less {results.title(FULL)} with all of them: what happens to "
+        "success, paired by seed."
+    )
+    header = ["", *(f"`{task}`" for task in results.tasks)]
+    return _section("## What each judge buys", text, _markdown(header, rows), remarks.get("ablation", ""))
+
+
+def _tuning(tuning: Results, remarks: Mapping[str, str]) -> str:
+    rows = []
+    for name, method in tuning.data["methods"].items():
+        curves = [tuning.curve(name, task, "success") for task in tuning.tasks]
+        values = [curve.values[-1].mean for curve in curves if curve]
+        setting = method["command"].split()[-1]
+        rows.append(
+            [name.rpartition("_")[0], f"`{setting}`", f"{sum(values) / len(values):.2f}", *(f"{v:.2f}" for v in values)]
+        )
+    text = (
+        "Each method's main hyper-parameter by the same budget: three values, one seed that the comparison does not "
+        f"use ({tuning.data['seeds'][0]}), 100 held-out prompts a task, and the best mean success over the tasks "
+        "chosen. Choosing by success, which nobody has in practice, favours the methods that need it most."
+    )
+    header = ["method", "value", "mean success", *(f"`{task}`" for task in tuning.tasks)]
+    return _section("## How the hyper-parameters were chosen", text, _markdown(header, rows), remarks.get("tuning", ""))
+
+
+def _commands(results: Results) -> str:
+    lines = [
+        f"    {method['command']} seed=N" + (f" model.path={method['start']}'s policy" if method["start"] else "")
+        for method in results.data["methods"].values()
+        if method["command"]
+    ]
+    return _section("## The commands", "\n".join(lines))
+
+
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows))
+
+
+def _section(*parts: str) -> str:
+    return "\n\n".join(part for part in parts if part)
+
+
+SECTIONS = frozenset(
+    {"head", "table", "measures", "ablation", "tuning", "curves", "judges", "starts", "pareto", "overoptimisation"}
+    | {claim(Results({"methods": {}, "evaluations": []})).key for claim in CLAIMS}
+)
+"""What can be remarked on."""

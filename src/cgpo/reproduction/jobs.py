@@ -1,0 +1,144 @@
+"""The commands that a comparison takes, each with a folder that shows whether it was run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cgpo.errors import UserError
+from cgpo.reproduction.methods import Comparison, Method
+
+EVALUATION = "evaluation"
+"""The folder of the evaluations, beside those of the methods."""
+RECORD = "job.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command that leaves a folder.
+
+    Attributes:
+        module: of the command, such as `cgpo.train`.
+        overrides: its arguments, but for the folder.
+        folder: where its run lies.
+        result: the file that is there exactly when it ended well.
+        after: folders of the jobs that must have ended before.
+    """
+
+    module: str
+    overrides: tuple[str, ...]
+    folder: Path
+    result: str
+    after: tuple[Path, ...] = ()
+
+    @property
+    def arguments(self) -> list[str]:
+        """What follows `python -m`."""
+        return [self.module, *self.overrides, f"hydra.run.dir={self.folder}"]
+
+    @property
+    def done(self) -> bool:
+        """Whether its result is there."""
+        return (self.folder / self.result).is_file()
+
+
+def jobs_of(comparison: Comparison, folder: Path) -> list[Job]:
+    """All jobs, in an order in which each may follow those before it.
+
+    Args:
+        comparison: what is compared.
+        folder: under which the runs lie, `<method>/seed_<n>`.
+    """
+    training = [
+        _training(comparison, method, seed, folder)
+        for method in comparison.methods.values()
+        if method.path is None
+        for seed in comparison.seeds_of(method)
+    ]
+    # Those that others wait for come first.
+    awaited = {needed for job in training for needed in job.after}
+    training.sort(key=lambda job: job.folder not in awaited)
+    if comparison.evaluation is None:
+        return training
+    return training + [_evaluation(comparison, comparison.evaluation, seed, folder) for seed in comparison.seeds]
+
+
+def run_folder(folder: Path, method: Method, seed: int) -> Path:
+    """Of a method's run."""
+    return folder / method.name / f"seed_{seed}"
+
+
+def _training(comparison: Comparison, method: Method, seed: int, folder: Path) -> Job:
+    own = list(method.overrides)
+    after: tuple[Path, ...] = ()
+    if method.start is not None:
+        after = (run_folder(folder, comparison.methods[method.start], seed),)
+        own.append(f"model.path='{after[0] / 'policy'}'")
+    return Job(
+        "cgpo.train",
+        (*comparison.training, *own, f"seed={seed}"),
+        run_folder(folder, method, seed),
+        "summary.json",
+        after,
+    )
+
+
+def _evaluation(comparison: Comparison, overrides: Sequence[str], seed: int, folder: Path) -> Job:
+    """All methods that have a run of this seed, side by side on the same prompts."""
+    policies: dict[str, str] = {}
+    after: list[Path] = []
+    for method in comparison.methods.values():
+        if method.path is not None:
+            policies[method.name] = method.path
+        elif seed in comparison.seeds_of(method):
+            run = run_folder(folder, method, seed)
+            policies[method.name] = str(run / "policy")
+            after.append(run)
+    given = ",".join(f"{name}:'{path}'" for name, path in policies.items())
+    return Job(
+        "cgpo.evaluate",
+        (*overrides, f"policies={{{given}}}", f"seed={seed}"),
+        folder / EVALUATION / f"seed_{seed}",
+        "evaluation.json",
+        tuple(after),
+    )
+
+
+def prepare(job: Job) -> None:
+    """Makes room for a job: what an interrupted one left is put aside, not lost.
+
+    Raises:
+        UserError: the folder holds the run of another command.
+    """
+    if job.folder.exists() and any(job.folder.iterdir()):
+        for number in range(1, 1000):
+            aside = job.folder.with_name(f"{job.folder.name}.interrupted-{number}")
+            if not aside.exists():
+                job.folder.rename(aside)
+                break
+    job.folder.mkdir(parents=True, exist_ok=True)
+    _record(job).write_text(json.dumps({"module": job.module, "overrides": job.overrides}, indent=2))
+
+
+def check_unchanged(jobs: Sequence[Job]) -> None:
+    """Asserts that what is there already was made by the same commands.
+
+    Raises:
+        UserError: naming the folder and what differs.
+    """
+    for job in jobs:
+        if not job.done:
+            continue
+        recorded: Mapping[str, Sequence[str]] = json.loads(_record(job).read_text()) if _record(job).is_file() else {}
+        before, now = set(recorded.get("overrides", ())), set(job.overrides)
+        if before != now:
+            differing = " ".join(sorted(before ^ now)) or "no record of its command"
+            raise UserError(
+                f"{job.folder} was made by another command ({differing}); move it away, or choose another folder=…"
+            )
+
+
+def _record(job: Job) -> Path:
+    return job.folder.with_name(f"{job.folder.name}.{RECORD}")
