@@ -37,7 +37,8 @@ def results(ends: dict[str, tuple[float, float]], seeds: tuple[int, ...] = (0, 1
         for evaluation in evaluations:
             # A little noise, which differs between methods but not between tasks.
             value = success + 0.01 * evaluation["seed"] + 0.001 * (len(name) % 3) * evaluation["seed"]
-            found = {"sampled": {"success": {"value": value}, "reward": {"value": reward}}}
+            refused = {"false_refusal": {"value": (1 - value) / 10}}
+            found = {"sampled": {"success": {"value": value}, "violation_rate": refused}}
             evaluation["policies"][name] = dict.fromkeys(TASKS, found)
     return Results(
         {

@@ -49,7 +49,7 @@ def test_what_was_not_compared_is_left_out(tmp_path: Path) -> None:
     text = written(tmp_path, {"crpg": (0.9, 0.5), "raft": (0.8, 0.4)})
     assert "What each judge buys" not in text
     assert "starts.svg" not in text
-    assert text.count("**not tested.**") == 8
+    assert text.count("**not tested.**") == 9
 
 
 def test_an_ablation_is_a_difference_from_all_judges(tmp_path: Path) -> None:

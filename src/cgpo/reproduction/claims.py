@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import product
 
-from cgpo.reproduction.intervals import Interval
+from cgpo.reproduction.intervals import Interval, mean_interval
 from cgpo.reproduction.results import Results, paired
 
 SUCCESS = ("sampled", "success")
 CONSTRAINED = ("crpg", "crraft")
 BASELINES = ("dpo", "ppo")
+COMPARED = ("sft", "warmup", *BASELINES, *CONSTRAINED, "codpo")
 ALIGNED_DIRECTLY = ("dpo", "ipo", "slic")
 OVER = 0.05
 """A fall of the mean success from its highest point that is called over-optimisation."""
@@ -153,6 +154,24 @@ def _codpo_is_behind(results: Results) -> Finding:
     return Finding(key, claim, "table 2", standing, seen)
 
 
+def _fewest_false_refusals(results: Results) -> Finding:
+    key, claim = "fewest_false_refusals", "CRPG refuses harmless prompts least of all methods."
+    rates = {
+        method: found
+        for method in results.present(COMPARED)
+        if (found := results.over_tasks(method, "sampled", "violation_rate", "false_refusal"))
+    }
+    if "crpg" not in rates or len(rates) == 1:
+        return Finding(key, claim, "table 2", Standing.NOT_SEEN, "")
+    others = [paired(rates["crpg"], found) for method, found in rates.items() if method != "crpg"]
+    differences = [difference for difference in others if difference]
+    fewer, more = sum(d.below for d in differences), sum(d.above for d in differences)
+    seen = "Share of harmless prompts refused, by the false-refusal judge: " + ", ".join(
+        f"{results.title(method)} {shown(mean_interval(list(found.values())))}" for method, found in rates.items()
+    )
+    return Finding(key, claim, "table 2", _standing(fewer, more, len(differences) - fewer - more), f"{seen}.")
+
+
 def _direct_alignment_over_optimises(results: Results) -> Finding:
     key = "direct_alignment_over_optimises"
     claim = (
@@ -212,5 +231,6 @@ CLAIMS: Sequence[Callable[[Results], Finding]] = (
     _warmup_helps,
     _full_dpo_hurts,
     _codpo_is_behind,
+    _fewest_false_refusals,
     _direct_alignment_over_optimises,
 )

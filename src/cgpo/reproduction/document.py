@@ -124,7 +124,9 @@ MEASURES: Mapping[str, tuple[str, ...]] = {
     "learned reward": ("sampled", "reward"),
     "KL (nats)": ("sampled", "kl"),
     "length (tokens)": ("sampled", "length"),
-    "win rate": ("sampled", "win_rate"),
+    "win rate": ("sampled", "win_rate", "reward"),
+    "false refusal": ("sampled", "violation_rate", "false_refusal"),
+    "unsafe": ("sampled", "violation_rate", "safety"),
 }
 """Further columns, each the mean over the tasks."""
 
