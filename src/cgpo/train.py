@@ -65,7 +65,7 @@ def train(config: DictConfig) -> None:
         callbacks["evaluation"].results,
         seconds,
         seed=seed,
-        updates=updates,
+        updates=module.global_step,
         threads=threads,
         optimizer=type(experts[0].optimizer).__name__,
         judges=sorted(plan["judges"]),

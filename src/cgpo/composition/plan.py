@@ -24,8 +24,8 @@ def plan_of(config: DictConfig, judge_choices: Iterable[str] = ()) -> Config:
     """Plain containers of a composed configuration.
 
     Each task gets its optimizer (the run's, with the task's `kl_max` and its own overrides) and its sampler; lists of
-    names replace single names; judges that the run did not choose are dropped from the tasks; data, rewards and judges
-    that no task names are dropped.
+    names replace single names; callbacks that name judges get those judges' configurations; judges that the run did not
+    choose are dropped from the tasks; data, rewards and judges that no task names are dropped.
 
     Args:
         config: as Hydra composed it.
@@ -44,6 +44,7 @@ def plan_of(config: DictConfig, judge_choices: Iterable[str] = ()) -> Config:
             _check_names(f"tasks.{name}.{key}", task[key], choices)
         task["judges"] = [judge for judge in task["judges"] if judge in plan["judges"]]
     check_panel_names(plan["panel"], known)
+    plan["callbacks"] = {name: _with_judges(name, callback, plan) for name, callback in plan["callbacks"].items()}
     for group, key in (("data", "data"), ("reward", "reward"), ("judges", "judges")):
         used = {named for task in plan["tasks"].values() for named in task[key]}
         plan[group] = {name: value for name, value in plan[group].items() if name in used}
@@ -97,6 +98,15 @@ def _whole(name: str, task: Any, plan: Config) -> Config:
     whole["optimizer"] = _optimizer(where, whole, plan["optimizer"])
     whole["rollout"] = {**plan["rollout"], **(task.get("rollout") or {})}
     return whole
+
+
+def _with_judges(name: str, callback: Any, plan: Config) -> Any:
+    named = callback.get("judges") if isinstance(callback, dict) else None
+    if not isinstance(named, str | list):
+        return callback
+    names = [named] if isinstance(named, str) else named
+    _check_names(f"callbacks.{name}.judges", names, plan["judges"])
+    return {**callback, "judges": {judge: without_unread_model(plan["judges"][judge]) for judge in names}}
 
 
 def _optimizer(where: str, task: Mapping[str, Any], shared: Config) -> Config:

@@ -14,6 +14,7 @@ from cgpo.errors import UserError
 from cgpo.policy.causal import load_policy
 from cgpo.pretrained import require_model_path, torch_dtype
 from cgpo.stages.artifacts import PREFIX
+from cgpo.trainer.callbacks.alarm import KINDS
 from cgpo.trainer.fit import check_options
 
 Rule = tuple[Callable[[Any], bool], str]
@@ -50,6 +51,13 @@ RULES: Mapping[str, Rule] = {
     "callbacks.evaluation.prompts": _whole(0),
     "callbacks.evaluation.prompts_during": _whole(0),
     "callbacks.evaluation.every": _whole(0),
+    "callbacks.alarm.signals": (
+        lambda value: isinstance(value, list) and set(value) <= set(KINDS),
+        f"a list of some of {', '.join(KINDS)}",
+    ),
+    "callbacks.alarm.sigmas": POSITIVE,
+    "callbacks.alarm.samples": _whole(0),
+    "callbacks.alarm.stop": (lambda value: isinstance(value, bool), "true or false"),
     "update.max_tokens": _whole(1),
     "update.epochs": _whole(1),
     "update.critic_learning_rate": (lambda value: value is None or POSITIVE[0](value), "a number above 0, or null"),
