@@ -10,7 +10,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test check bench clean sandbox
+.PHONY: help train test check bench clean sandbox browser
 
 help: ## show what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,7 +18,7 @@ help: ## show what there is to make
 train: $(READY) sandbox ## train a policy: python -m cgpo.train $(ARGS)
 	$(BIN)/python -m cgpo.train $(ARGS)
 
-test: $(READY) sandbox ## run the tests: pytest $(ARGS)
+test: $(READY) sandbox browser ## run the tests: pytest $(ARGS)
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(READY) ## lint, format, types, and which room imports which
@@ -60,4 +60,14 @@ sandbox:
 	else \
 		echo 'error: bubblewrap is missing, in which code written by a policy runs: sudo apt-get install bubblewrap' >&2; \
 		exit 1; \
+	fi
+
+# The tests look at reports in it; without it they are skipped.
+browser:
+	@command -v chromium >/dev/null && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo 'installing chromium, in which the tests look at reports'; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+	else \
+		echo 'chromium is missing, so that the tests of the report in a browser are skipped: sudo apt-get install chromium' >&2; \
 	fi

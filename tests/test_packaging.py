@@ -1,4 +1,4 @@
-"""What travels in the wheel: the code, `conf/` as `cgpo/conf`, and the judges' templates."""
+"""What travels in the wheel: the code, `conf/` as `cgpo/conf`, and the templates of judges and of the report."""
 
 import subprocess
 import sys
@@ -11,7 +11,11 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF_FILES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "conf").rglob("*.yaml"))
-TEMPLATES = sorted(path.name for path in (ROOT / "src/cgpo/judges/templates").glob("*.txt"))
+TEMPLATES = sorted(
+    path.relative_to(ROOT / "src").as_posix()
+    for room in ("judges", "reporting")
+    for path in (ROOT / f"src/cgpo/{room}/templates").iterdir()
+)
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +33,8 @@ def test_the_wheel_holds_every_config_template_and_module(wheel: Path) -> None:
         names = archive.namelist()
     assert CONF_FILES
     assert [name for name in CONF_FILES if f"cgpo/{name}" not in names] == []
-    assert TEMPLATES
-    assert [name for name in TEMPLATES if f"cgpo/judges/templates/{name}" not in names] == []
+    assert {Path(name).suffix for name in TEMPLATES} == {".txt", ".html", ".css", ".js"}
+    assert [name for name in TEMPLATES if name not in names] == []
     modules = [path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src").rglob("*.py")]
     assert [name for name in modules if name not in names] == []
     assert [name for name in names if not name.startswith(("cgpo/", "cgpo-"))] == []

@@ -29,6 +29,24 @@ def test_a_run_under_way_has_no_summary_and_perhaps_half_a_line(tmp_path: Path) 
     assert run.config["seed"] == 3
 
 
+def test_a_damaged_line_is_named_and_alarms_are_told_from_no_watch(tmp_path: Path) -> None:
+    run = load_run(a_run(tmp_path))
+    assert run.alarms() is None
+    (tmp_path / "alarms.jsonl").write_text("")
+    assert run.alarms() is not None
+    assert list(run.alarms() or ()) == []
+    (tmp_path / "samples.jsonl").write_text('{"step":1}\n{"step":,}\n')
+    with pytest.raises(UserError, match=r"samples\.jsonl: line 2 is no JSON"):
+        list(run.samples())
+
+
+def test_what_was_typed(tmp_path: Path) -> None:
+    assert load_run(a_run(tmp_path)).overrides == ()
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra" / "overrides.yaml").write_text("- seed=3\n- judges=[math,code]\n")
+    assert load_run(tmp_path).overrides == ("seed=3", "judges=[math,code]")
+
+
 def test_no_file_of_metrics_is_no_metrics(tmp_path: Path) -> None:
     assert read_metrics(tmp_path / "metrics.csv") == {}
 

@@ -56,6 +56,12 @@ class Run:
         file = self.folder / "summary.json"
         return json.loads(file.read_text()) if file.is_file() else None
 
+    @cached_property
+    def overrides(self) -> tuple[str, ...]:
+        """What was typed at the command line, as far as Hydra kept it."""
+        file = self.folder / ".hydra" / "overrides.yaml"
+        return tuple(map(str, OmegaConf.load(file))) if file.is_file() else ()
+
     @property
     def tasks(self) -> list[str]:
         """The names of the tasks, in the run's order."""
@@ -64,15 +70,19 @@ class Run:
     def samples(self) -> Iterator[dict[str, Any]]:
         """The rows of `samples.jsonl` (`SampleLog` lists their keys), in the order in which they were written.
 
-        A last line that is not whole yet is left out.
+        Raises:
+            UserError: a line is no JSON; a last line that is not whole yet is left out.
         """
-        file = self.folder / "samples.jsonl"
-        if not file.is_file():
-            return
-        with file.open("rb") as lines:
-            for line in lines:
-                if line.endswith(b"\n"):
-                    yield orjson.loads(line)
+        return read_rows(self.folder / "samples.jsonl")
+
+    def alarms(self) -> Iterator[dict[str, Any]] | None:
+        """The rows of `alarms.jsonl` (`HackingAlarm` lists their keys); `None` where the run was not watched.
+
+        Raises:
+            UserError: a line is no JSON.
+        """
+        file = self.folder / "alarms.jsonl"
+        return read_rows(file) if file.is_file() else None
 
 
 def load_run(folder: str | Path) -> Run:
@@ -89,6 +99,25 @@ def load_run(folder: str | Path) -> Run:
     if not (folder / "config.yaml").is_file():
         raise UserError(f"{folder}: no run's folder, config.yaml is missing; cgpo.train prints the folder of its run")
     return Run(folder)
+
+
+def read_rows(file: Path) -> Iterator[dict[str, Any]]:
+    """The whole lines of a file of JSON lines; nothing where there is no file.
+
+    Raises:
+        UserError: a line is no JSON.
+    """
+    if not file.is_file():
+        return
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                row = orjson.loads(line)
+            except orjson.JSONDecodeError as error:
+                raise UserError(f"{file}: line {number} is no JSON: {error}") from error
+            yield row
 
 
 def read_metrics(file: Path) -> dict[str, Series]:
