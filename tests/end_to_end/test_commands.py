@@ -133,7 +133,7 @@ def names_of_metrics() -> set[str]:
         | {f"{judge}/violation_rate" for judge in judges if "factuality" not in judge and "code/" not in f"{judge}/"}
         | {f"reward/{task}/{name}" for task in TASKS for name in ("raw", "calibrated")}
         | {f"{name}/{task}{rest}" for task in TASKS for name, rest in (("kl", ""), ("objective", "/loss"))}
-        | {f"gold/{task}/success" for task in TASKS}
+        | {name for task in TASKS for name in (f"gold/{task}/success", f"alarm/{task}")}
         | {f"time/{stage}" for stage in ("rollout", "reward", "judges", "reference", "update", "step")}
     )
 
@@ -172,6 +172,23 @@ def test_a_second_run_reuses_everything_and_comes_to_the_same(summary: Any, fold
     weights = [(folder / name / "policy/model.safetensors").read_bytes() for name in ("first", "second")]
     assert weights[0] == weights[1]
     assert not (folder / "second/wandb").exists()
+
+
+def test_a_held_out_judge_is_made_for_the_alarm_and_constrains_nothing(run: Path, folder: Path) -> None:
+    held_out = ["tasks.general_chat.judges=[false_refusal]", "callbacks.alarm.judges=[factuality]"]
+    chosen = ["tasks=general_chat", "judges=[false_refusal,factuality]", *held_out, "logger=none", "updates=1"]
+    lines = [line for line in RUN if not line.startswith(("data.", "updates"))]
+    done = cgpo("train", *PIPELINE, *lines, *chosen, "hydra.run.dir=held_out", folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert "judge_factuality: reused from " in done.stdout
+    assert (folder / "held_out/alarms.jsonl").is_file()
+    assert all(set(row["verdicts"]) == {"false_refusal"} for row in samples(folder / "held_out"))
+
+
+def test_the_report_of_a_run(run: Path, folder: Path) -> None:
+    done = cgpo("report", "first", "--output", "first.html", folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "first.html").read_text().count("<script") >= 3
 
 
 def test_a_run_folder_is_never_overwritten(run: Path, folder: Path) -> None:
