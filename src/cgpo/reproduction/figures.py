@@ -15,9 +15,10 @@ COLOURS = {
     "sft": "#999999",
     "warmup": "#000000",
     "dpo": "#56b4e9",
-    "ipo": "#8c6d31",
+    "ipo": "#b5a642",
     "slic": "#b07aa1",
     "ppo": "#d55e00",
+    "ppo_low_beta": "#8c564b",
     "crpg": "#0072b2",
     "crraft": "#009e73",
     "codpo": "#cc79a7",
@@ -249,7 +250,7 @@ FIGURES = (
     Figure(
         "overoptimisation",
         "Over-optimisation (arXiv 2210.10760, 2406.02900)",
-        ("ppo", "dpo", "ipo", "slic", "crpg", "crpg_without_judges"),
+        ("ppo", "ppo_low_beta", "dpo", "ipo", "slic", "crpg", "crpg_without_judges"),
         "Success and learned reward against the root of the KL divergence from the warm-up, from the first evaluation "
         "to the last (the dot). A curve that bends down above while it rises below is a reward that is being gamed.",
         _over_divergence,
