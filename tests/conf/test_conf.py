@@ -69,6 +69,8 @@ def of_group(group: str) -> list[str]:
 def test_every_file_belongs_to_a_group_that_is_tested() -> None:
     assert {file.split("/")[0] for file in FILES} == {
         *GROUPS,
+        "benchmark",
+        "benchmarks",
         "judge",
         "panel",
         "reproduce",

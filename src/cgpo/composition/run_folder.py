@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cgpo.errors import UserError
 
-OWN = ("config.yaml", "summary.json", "evaluation.json", "metrics.csv", "samples.jsonl", "policy")
+OWN = ("config.yaml", "summary.json", "evaluation.json", "benchmark.json", "metrics.csv", "samples.jsonl", "policy")
 """The files that make a folder a run's."""
 DEFAULT = re.compile(r"runs/\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d")
 
