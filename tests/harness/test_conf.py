@@ -55,7 +55,7 @@ def test_the_hub_needs_no_file() -> None:
         (["batch_size=many"], "batch_size is 'many': it must be a whole number above 0, or auto"),
         (["chat_template=1"], "chat_template is 1: it must be true or false"),
         (["model.path=./nowhere"], r"model\.path: \./nowhere"),
-        (["model.dtype=float"], "model.dtype is .float.: choose float32"),
+        (["model.dtype=int8"], "model.dtype is .int8.: choose float32"),
         (["+benchmarks.gsm8k.files=x"], r"benchmarks\.gsm8k\.files: Benchmark takes no such argument"),
         (["+sandbox.time=3"], r"sandbox\.time: Sandbox takes no such argument"),
     ],

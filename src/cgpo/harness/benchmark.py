@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from cgpo.data.files import read_rows
 from cgpo.data.rows import Row
@@ -93,9 +93,9 @@ def as_they_are(rows: Sequence[Row]) -> tuple[list[Document], str]:
 def _function(path: str) -> Reshape:
     module, _, name = path.rpartition(".")
     try:
-        found: Any = getattr(importlib.import_module(module), name)
+        found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"reshape: {path!r} cannot be imported: {error}") from error
-    if not callable(found):
-        raise UserError(f"reshape: {path!r} is not a function")
-    return found
+    if callable(found):
+        return cast(Reshape, found)
+    raise UserError(f"reshape: {path!r} is not a function")
