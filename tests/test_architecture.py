@@ -9,7 +9,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted((ROOT / "src/cgpo").rglob("*.py"))
-READERS = {"composition", "runs.py", "reproduce.py", "train.py", "evaluate.py", "judge.py", "train_judge.py", "benchmark.py"}
+READERS = {
+    "composition",
+    "runs.py",
+    "reproduce.py",
+    "train.py",
+    "evaluate.py",
+    "judge.py",
+    "train_judge.py",
+    "benchmark.py",
+}
 """The rooms that may see a configuration."""
 
 
