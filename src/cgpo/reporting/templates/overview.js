@@ -21,7 +21,7 @@ function factsTable() {
     element("td", {}, run.judges.length ? run.judges.join(", ") : "none"),
     element("td", { class: "number" }, String(run.seed ?? "–")),
     element("td", { class: "number" }, `${run.updates} of ${run.planned ?? "?"}`),
-    element("td", {}, run.state),
+    element("td", { class: "number" }, run.state),
     element("td", {}, element("code", {}, run.overrides.join(" ") || "–"))));
   return table(["run", "optimizer", "judges", "seed", "updates", "state", "command line"], rows, "Runs");
 }
