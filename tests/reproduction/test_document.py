@@ -64,9 +64,14 @@ def test_remarks_stand_where_they_belong(tmp_path: Path) -> None:
 
 
 def test_a_remark_on_nothing_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "remarks.yaml").write_text("no_such_claim: text\n")
-    with pytest.raises(UserError, match=r"remarks\.yaml: there is nothing called no_such_claim"):
+    (tmp_path / "remarks.md").write_text("## no_such_claim\n\ntext\n")
+    with pytest.raises(UserError, match=r"remarks\.md: there is nothing called no_such_claim"):
         read_remarks(tmp_path)
+
+
+def test_remarks_are_read_by_their_headings(tmp_path: Path) -> None:
+    (tmp_path / "remarks.md").write_text("# Of my own\n\n## head\n\nOne.\n\nTwo.\n## table\nThree.\n")
+    assert read_remarks(tmp_path) == {"head": "One.\n\nTwo.", "table": "Three."}
 
 
 def test_results_are_read_as_they_were_saved(tmp_path: Path) -> None:

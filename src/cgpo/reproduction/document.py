@@ -6,15 +6,13 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
 from cgpo.errors import UserError
 from cgpo.reproduction.claims import CLAIMS, SUCCESS, Finding, findings, shown
 from cgpo.reproduction.figures import Figure, not_dominated
 from cgpo.reproduction.intervals import mean_interval
 from cgpo.reproduction.results import Results
 
-REMARKS = "remarks.yaml"
+REMARKS = "remarks.md"
 ABLATION = "without_"
 FULL = "crpg"
 
@@ -52,7 +50,7 @@ def write_document(
 
 
 def read_remarks(folder: Path) -> dict[str, str]:
-    """What `remarks.yaml` in the folder of the results says of claims and sections; nothing where there is none.
+    """What `remarks.md` in the folder of the results says, under a heading `## key` each, of claims and sections.
 
     Raises:
         UserError: a remark is on nothing that the document has.
@@ -60,7 +58,8 @@ def read_remarks(folder: Path) -> dict[str, str]:
     file = folder / REMARKS
     if not file.is_file():
         return {}
-    remarks = {str(key): str(text).strip() for key, text in OmegaConf.load(file).items()}
+    _, *blocks = f"\n{file.read_text()}".split("\n## ")
+    remarks = {key.strip(): text.strip() for key, _, text in (block.partition("\n") for block in blocks)}
     for key in remarks:
         if key not in SECTIONS:
             raise UserError(f"{file}: there is nothing called {key} to remark on; choose {', '.join(sorted(SECTIONS))}")
