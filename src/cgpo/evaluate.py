@@ -1,61 +1,91 @@
-"""Evaluation on held-out prompts: `python -m cgpo.evaluate model.path=runs/…/policy`."""
+"""Evaluation on held-out prompts: `python -m cgpo.evaluate 'policies={crpg: runs/a/policy, ppo: runs/b/policy}'`."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
+import shlex
+import sys
+from importlib.metadata import version
 
 from omegaconf import DictConfig
 
 from cgpo.composition.build import build_experts, close_panels
-from cgpo.composition.classes import make
-from cgpo.composition.command import run_command
-from cgpo.composition.session import begin
-from cgpo.errors import UserError
-from cgpo.policy.causal import load_policy
-from cgpo.trainer.evaluation import evaluate as evaluate_task
+from cgpo.composition.command import judge_choices, run_command
+from cgpo.composition.evaluating import evaluation_plan, held_out, model_readers, not_asked, settings_of
+from cgpo.composition.plan import Config
+from cgpo.composition.session import Session, begin
+from cgpo.evaluation.comparison import Comparison
+from cgpo.evaluation.samples import SampleFile
+from cgpo.evaluation.tables import tables
+from cgpo.policy.causal import CausalPolicy, load_policy
+from cgpo.policy.reader import StrictestReader, load_reader
 from cgpo.trainer.fit import choose_threads
-from cgpo.trainer.summary import evaluation_table
+from cgpo.trainer.summary import write_summary
 
 
 def evaluate(config: DictConfig) -> None:
-    """Evaluates a policy on every task, against the reference it was trained from, and writes `evaluation.json`.
+    """Evaluates policies side by side on every task, and writes `evaluation.json` and `samples.jsonl`.
 
     Raises:
         UserError: the configuration, a file or a model is not what it should be.
     """
-    session = begin(config)
-    made = {
-        key: session.store.resolve(session.plan[key])
-        for key in ("model", "reference", "tasks", "reward", "judges", "callbacks")
+    named = evaluation_plan(config, judge_choices(config))
+    session = begin(config, named)
+    plan = _resolved(session)
+    compared = _compare(plan, session)
+    written = {
+        "policies": {name: {"path": named["policies"][name], **found} for name, found in compared["policies"].items()},
+        "differences": compared["differences"],
+        "reference": named["reference"],
+        "opponent": _opponent(named),
+        "win_by": named["evaluation"]["win_by"],
+        "seed": named["seed"],
+        "resamples": named["evaluation"]["resamples"],
+        "version": version("cgpo"),
+        "command": shlex.join(["python", "-m", "cgpo.evaluate", *sys.argv[1:]]),
     }
-    plan = {**session.plan, **made}
-    policy = load_policy(**plan["model"])
-    reference = load_policy(**{**plan["model"], "path": plan["reference"] or plan["model"]["path"]})
-    if reference.tokenizer.get_vocab() != policy.tokenizer.get_vocab():
-        raise UserError(
-            f"reference: {plan['reference']} reads other tokens than {plan['model']['path']}; name the model that the "
-            "policy was trained from, or write reference=null: the KL divergence is then 0"
-        )
-    experts = build_experts(plan, session.prompts, policy, session.announce)
-    choose_threads(plan["trainer"]["threads"], policy, experts[0])
-
-    options = make(plan["callbacks"]["evaluation"])
-    try:
-        results = {
-            expert.name: evaluate_task(
-                policy, reference, expert, expert.held_out[: options.prompts], plan["seed"], options.measures
-            ).result
-            for expert in experts
-            if expert.held_out
-        }
-    finally:
-        close_panels(experts)
-    written = {name: asdict(result) for name, result in results.items()}
-    (session.folder / "evaluation.json").write_text(json.dumps(written, indent=2))
-    session.console.print(evaluation_table(results))
+    write_summary(session.folder / "evaluation.json", written)
+    for table in tables(written):
+        session.console.print(table)
     session.announce(f"all of it lies in {session.folder}")
 
 
+def _resolved(session: Session) -> Config:
+    """The plan with references replaced by folders; what is missing is made."""
+    for judge in not_asked(session.plan):
+        session.announce(f"evaluation.also_judge: {judge} is not asked, as judges=… does not choose it")
+    keys = ("reference", "tasks", "reward", "judges", "policies", "evaluation")
+    return {**session.plan, **{key: session.store.resolve(session.plan[key]) for key in keys}}
+
+
+def _opponent(plan: Config) -> str | None:
+    """The path of what win rates are against; `None` where none are asked for."""
+    return (plan["evaluation"]["opponent"] or plan["reference"]) if plan["evaluation"]["win_by"] else None
+
+
+def _compare(plan: Config, session: Session) -> Config:
+    opponent = _opponent(plan)
+    readers = list(model_readers(plan).values())
+    if opponent is not None:
+        readers.append(load_reader(opponent))
+    experts = build_experts(plan, session.prompts, StrictestReader(readers), session.announce)
+    try:
+        reference = _load(plan, plan["reference"])
+        choose_threads(plan["trainer"]["threads"], reference, experts[0])
+        tasks = held_out(experts, plan)
+        keep = SampleFile(session.folder / "samples.jsonl", plan["evaluation"]["keep"])
+        comparison = Comparison(tasks, settings_of(plan), keep, session.announce)
+        if opponent is not None:
+            comparison.face(reference if opponent == plan["reference"] else _load(plan, opponent))
+        for name, path in plan["policies"].items():
+            comparison.add(name, _load(plan, path), reference)
+    finally:
+        close_panels(experts)
+    return comparison.results()
+
+
+def _load(plan: Config, path: str) -> CausalPolicy:
+    return load_policy(**{**plan["model"], "path": path})
+
+
 if __name__ == "__main__":
-    run_command(evaluate)
+    run_command(evaluate, root="evaluate")

@@ -3,9 +3,11 @@
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from omegaconf import DictConfig
 
 import cgpo.train as command
 from cgpo.composition import session
@@ -16,8 +18,14 @@ class TooLateError(Exception):
     """The first dear thing would be built now."""
 
 
-def complaint(monkeypatch: pytest.MonkeyPatch, folder: Path, line: str) -> str:
-    """The one line that `python -m cgpo.train …` ends with."""
+def complaint(
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    line: str,
+    task: Callable[[DictConfig], None] = command.train,
+    root: str = "train",
+) -> str:
+    """The one line that `python -m cgpo.train …`, or another command, ends with."""
 
     def built(*_: object) -> None:
         raise TooLateError
@@ -26,7 +34,7 @@ def complaint(monkeypatch: pytest.MonkeyPatch, folder: Path, line: str) -> str:
     monkeypatch.setattr(sys, "argv", ["train", f"hydra.run.dir={folder}/run", *shlex.split(line)])
     monkeypatch.chdir(folder)
     with pytest.raises(SystemExit) as caught:
-        run_command(command.train)
+        run_command(task, root)
     message = caught.value.code
     assert isinstance(message, str)
     assert message.startswith("error: ")

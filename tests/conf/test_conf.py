@@ -47,10 +47,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
     return lambda name: str(folder / ("reward" if name.startswith("reward") else "policy"))
 
 
-def composed(*overrides: str) -> Any:
+def composed(*overrides: str, root: str = "train") -> Any:
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base=None):
-        config = compose("train", [*overrides], return_hydra_config=True)
+        config = compose(root, [*overrides], return_hydra_config=True)
     config.hydra.runtime.output_dir = "."
     HydraConfig.instance().set_config(config)
     with open_dict(config):
@@ -71,6 +71,7 @@ def test_every_file_belongs_to_a_group_that_is_tested() -> None:
         *GROUPS,
         "benchmark",
         "benchmarks",
+        "evaluate",
         "judge",
         "panel",
         "reproduce",

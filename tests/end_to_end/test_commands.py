@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -224,15 +225,35 @@ def test_a_sweep_ends_with_a_table(run: Path, folder: Path) -> None:
         assert len([row for row in history(file) if "gold/math_code/success" in row]) == 2
 
 
-def test_evaluate(run: Path, summary: Any, folder: Path) -> None:
-    policy = f"model.path={run}/policy"
-    done = cgpo("evaluate", *PIPELINE, *RUN, policy, "hydra.run.dir=evaluated", folder=folder)
+def test_evaluate_two_policies_side_by_side(run: Path, folder: Path) -> None:
+    line = ["policies={mine: first, warmup: 'artifact:warmup'}", "evaluation.samples=2", "evaluation.keep=3"]
+    done = cgpo("evaluate", *PIPELINE, *RUN, *line, "hydra.run.dir=evaluated", folder=folder, COLUMNS="80")
     assert done.returncode == 0, done.stderr
     found = json.loads((folder / "evaluated/evaluation.json").read_text())
-    for task, labelled in summary["tasks"].items():
-        assert found[task]["success"] == labelled["after"]["success"]
-        assert found[task]["reward"] == pytest.approx(labelled["after"]["reward"], abs=1e-4)
-        assert found[task]["kl"] == pytest.approx(labelled["after"]["kl"], abs=1e-4)
+    assert {name: policy["path"] for name, policy in found["policies"].items()} == {
+        "mine": "first/policy",
+        "warmup": "artifact:warmup",
+    }
+    assert (found["reference"], found["opponent"], found["seed"]) == ("artifact:warmup", "artifact:warmup", 0)
+    assert found["version"] == version("cgpo")
+    assert "cgpo.evaluate" in found["command"]
+    for task, judges in PANELS.items():
+        of_mine, of_warmup = (found["policies"][name]["tasks"][task] for name in ("mine", "warmup"))
+        assert (of_mine["prompts"], of_mine["sampled"]["responses"], of_mine["greedy"]["responses"]) == (16, 32, 16)
+        assert set(of_mine["sampled"]["violation_rate"]) == judges | {"refusal", "suite_safety"}
+        assert set(of_mine["sampled"]["pass_at"]) == {"1", "2"}
+        assert of_warmup["sampled"]["kl"]["value"] == pytest.approx(0, abs=1e-4)
+        assert of_warmup["greedy"]["win_rate"]["reward"]["value"] == 0.5
+        gap = found["differences"]["policies"]["warmup"]["tasks"][task]["sampled"]["reward"]
+        both = [at["sampled"]["reward"]["value"] for at in (of_mine, of_warmup)]
+        assert gap["value"] == pytest.approx(both[1] - both[0])
+        assert gap["low"] <= gap["value"] <= gap["high"]
+    kept = list(samples(folder / "evaluated"))
+    assert len(kept) == 3 * len(PANELS) * 2 * 3, "the opponent's are there, too"
+    assert all(verdict["reason"] for row in kept for verdict in row["verdicts"].values())
+    assert "math_code, 16 held-out prompts" in done.stdout
+    table = done.stdout[done.stdout.index("math_code, 16") :]
+    assert max(map(len, table.splitlines()[:20])) <= 80
 
 
 def test_evaluate_refuses_a_reference_with_other_tokens(run: Path, folder: Path) -> None:
@@ -243,8 +264,8 @@ def test_evaluate_refuses_a_reference_with_other_tokens(run: Path, folder: Path)
     tokenizer.save_pretrained(other)
     done = cgpo("evaluate", *PIPELINE, *RUN, f"model.path={other}", "hydra.run.dir=other_tokens", folder=folder)
     assert done.returncode == 1
-    assert done.stderr.startswith("error: reference: ")
-    assert f"reads other tokens than {other}; name the model" in done.stderr
+    assert done.stderr.startswith(f"error: model.path: {other} reads other tokens than reference, ")
+    assert "name the model that the policies were trained from" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The commands at sizes at which nothing is learnt and everything is run."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,8 @@ RUN = [
 def cgpo(module: str, *arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs `python -m cgpo.<module>` in a folder of its own, with a cache in it, and without a key for W&B."""
     plain = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(folder), "COLUMNS": "160"}
+    # What the tests themselves import.
+    plain |= {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
     return subprocess.run(
         [sys.executable, "-m", f"cgpo.{module}", *arguments],
         cwd=folder,

@@ -16,10 +16,10 @@ from cgpo.judges.panel import Panel
 from cgpo.optimizer import GRPO, RLOO, OnlineDPO
 from cgpo.policy.causal import load_policy, policy_of
 from cgpo.policy.logprobs import response_logprobs
+from cgpo.policy.responses import rollout_responses
 from cgpo.protocols import ConstrainedOptimizer
 from cgpo.rollout import DecodingSampler
 from cgpo.tasks.baseline import BaselineResponse
-from cgpo.trainer.responses import rollout_responses
 from cgpo.trainer.update import ConstrainedUpdate
 from cgpo.types import Rollout, Scored
 

@@ -8,8 +8,8 @@ from tests.policy.tiny import EOS, PAD, STOP, prompt, tiny_policy, words
 from cgpo.errors import UserError
 from cgpo.policy.causal import CausalPolicy, load_policy
 from cgpo.policy.logprobs import batched_logprobs, response_logprobs
+from cgpo.policy.responses import rollout_responses
 from cgpo.rollout import DecodingSampler
-from cgpo.trainer.responses import rollout_responses
 from cgpo.types import Prompt, Rollout
 
 RAGGED = [prompt(5, 6, 7, 8), prompt(9), prompt(10, 11), prompt(12, 13, 14, 15, 16, 17, 18)]

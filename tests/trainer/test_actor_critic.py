@@ -15,7 +15,7 @@ from cgpo.errors import UserError
 from cgpo.optimizer import CRPG, GRPO, PPO
 from cgpo.policy.critic import Critic
 from cgpo.policy.logprobs import response_logprobs
-from cgpo.trainer.responses import rollout_responses
+from cgpo.policy.responses import rollout_responses
 from cgpo.trainer.update import ConstrainedUpdate
 from cgpo.types import Outcome, Verdict
 

@@ -5,9 +5,9 @@ from tests.tasks.fakes import RuleJudge, WordReward, even, expert, never
 
 from cgpo.judges.panel import Panel
 from cgpo.policy.logprobs import response_logprobs
+from cgpo.policy.responses import rollout_responses
 from cgpo.rollout import DecodingSampler
 from cgpo.trainer.evaluation import evaluate, share
-from cgpo.trainer.responses import rollout_responses
 from cgpo.types import Outcome, Sample, Verdict
 
 PROMPTS = tuple(prompt(5 + i, 20 - i) for i in range(8))

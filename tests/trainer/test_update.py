@@ -13,11 +13,11 @@ from torch.nn.functional import pad
 from cgpo.optimizer import CODPO, CRPG, CRRAFT
 from cgpo.policy.causal import CausalPolicy
 from cgpo.policy.logprobs import response_logprobs
+from cgpo.policy.responses import baseline_responses, rollout_responses
 from cgpo.protocols import ConstrainedOptimizer
 from cgpo.rollout import DecodingSampler
 from cgpo.tasks.baseline import BaselineResponse
 from cgpo.tasks.expert import Expert
-from cgpo.trainer.responses import baseline_responses, rollout_responses
 from cgpo.trainer.update import ConstrainedUpdate
 from cgpo.types import Prompt, Rollout, Scored, Verdicts
 

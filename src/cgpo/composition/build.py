@@ -12,7 +12,7 @@ from cgpo.data.fit import fits_context
 from cgpo.data.mixture import Mixture
 from cgpo.data.source import PromptSource, PromptSplits
 from cgpo.errors import UserError
-from cgpo.policy.causal import CausalPolicy
+from cgpo.policy.reader import Reader
 from cgpo.protocols import Judge, RewardModel
 from cgpo.stages.artifacts import references
 from cgpo.tasks.expert import Expert
@@ -36,7 +36,7 @@ def load_prompts(plan: Config) -> dict[str, PromptSplits]:
 
 
 def build_experts(
-    plan: Config, prompts: Mapping[str, PromptSplits], policy: CausalPolicy, announce: Announce
+    plan: Config, prompts: Mapping[str, PromptSplits], policy: Reader, announce: Announce
 ) -> list[Expert]:
     """The tasks of a plan whose references are resolved, in the plan's order.
 
@@ -66,6 +66,7 @@ def build_experts(
                 responses_per_prompt=task["responses_per_prompt"],
                 weight=task["weight"],
                 gold=make(task["gold"]) if task["gold"] else None,
+                also=panel.of(task["also_judge"]) if task["also_judge"] else None,
             )
         )
     return experts
@@ -75,6 +76,7 @@ def close_panels(experts: Iterable[Expert]) -> None:
     """Closes the panels that hold processes or connections."""
     for expert in experts:
         _close(expert.panel)
+        _close(expert.also)
 
 
 def _close(holder: object) -> None:
@@ -101,11 +103,12 @@ def _prompts_judged_by(judge: str, plan: Config, prompts: Mapping[str, PromptSpl
     for name, task in plan["tasks"].items():
         if judge in task["judges"]:
             yield from prompts[name].train
+        if judge in (*task["judges"], *task["also_judge"]):
             yield from prompts[name].held_out
 
 
 def _fitting(
-    task: str, prompts: tuple[Prompt, ...], policy: CausalPolicy, limit: int, announce: Announce
+    task: str, prompts: tuple[Prompt, ...], policy: Reader, limit: int, announce: Announce
 ) -> tuple[Prompt, ...]:
     kept, left_out = fits_context(prompts, policy.encode_prompt, limit)
     if left_out:

@@ -20,7 +20,7 @@ TASK_KEYS = frozenset(
 )
 
 
-def plan_of(config: DictConfig, judge_choices: Iterable[str] = ()) -> Config:
+def plan_of(config: DictConfig, judge_choices: Iterable[str] = (), also_judge: Iterable[str] = ()) -> Config:
     """Plain containers of a composed configuration.
 
     Each task gets its optimizer (the run's, with the task's `kl_max` and its own overrides) and its sampler; lists of
@@ -30,6 +30,7 @@ def plan_of(config: DictConfig, judge_choices: Iterable[str] = ()) -> Config:
     Args:
         config: as Hydra composed it.
         judge_choices: names of judges that exist but need not be chosen for this run.
+        also_judge: names of judges that are asked about every task's responses without being constraints.
 
     Raises:
         UserError: a value is missing, a task is not whole, or it names something that is not there.
@@ -41,12 +42,13 @@ def plan_of(config: DictConfig, judge_choices: Iterable[str] = ()) -> Config:
     known = set(plan["judges"]) | set(judge_choices)
     for name, task in plan["tasks"].items():
         for key, choices in (("data", plan["data"]), ("judges", known), ("reward", plan["reward"])):
-            _check_names(f"tasks.{name}.{key}", task[key], choices)
+            check_names(f"tasks.{name}.{key}", task[key], choices)
         task["judges"] = [judge for judge in task["judges"] if judge in plan["judges"]]
+        task["also_judge"] = [j for j in also_judge if j in plan["judges"] and j not in task["judges"]]
     check_panel_names(plan["panel"], known)
     plan["callbacks"] = {name: _with_judges(name, callback, plan) for name, callback in plan["callbacks"].items()}
-    for group, key in (("data", "data"), ("reward", "reward"), ("judges", "judges")):
-        used = {named for task in plan["tasks"].values() for named in task[key]}
+    for group, keys in (("data", ("data",)), ("reward", ("reward",)), ("judges", ("judges", "also_judge"))):
+        used = {named for task in plan["tasks"].values() for key in keys for named in task[key]}
         plan[group] = {name: value for name, value in plan[group].items() if name in used}
     plan["judges"] = {name: without_unread_model(judge) for name, judge in plan["judges"].items()}
     return plan
@@ -75,7 +77,7 @@ def check_panel_names(panel: Config, known: Iterable[str]) -> None:
     """
     for key, setting in panel.items():
         if isinstance(setting, dict) and "_target_" not in setting:
-            _check_names(f"panel.{key}", setting, known)
+            check_names(f"panel.{key}", setting, known)
 
 
 def without_unread_model(judge: Config) -> Config:
@@ -87,7 +89,7 @@ def _whole(name: str, task: Any, plan: Config) -> Config:
     where = f"tasks.{name}"
     if not isinstance(task, dict):
         raise UserError(f"{where} is {task!r}: a task is a mapping with the keys {', '.join(sorted(TASK_KEYS))}")
-    _check_names(where, list(task), TASK_KEYS, what="key")
+    check_names(where, list(task), TASK_KEYS, what="key")
     missing = {"data", "reward", "judges"} - task.keys()
     if missing:
         raise UserError(f"{where}: the key {min(missing)} is missing")
@@ -105,7 +107,7 @@ def _with_judges(name: str, callback: Any, plan: Config) -> Any:
     if not isinstance(named, str | list):
         return callback
     names = [named] if isinstance(named, str) else named
-    _check_names(f"callbacks.{name}.judges", names, plan["judges"])
+    check_names(f"callbacks.{name}.judges", names, plan["judges"])
     return {**callback, "judges": {judge: without_unread_model(plan["judges"][judge]) for judge in names}}
 
 
@@ -122,7 +124,12 @@ def _optimizer(where: str, task: Mapping[str, Any], shared: Config) -> Config:
     return merged
 
 
-def _check_names(where: str, names: Iterable[str], choices: Iterable[str], what: str = "choice") -> None:
+def check_names(where: str, names: Iterable[str], choices: Iterable[str], what: str = "choice") -> None:
+    """Checks names against those there are.
+
+    Raises:
+        UserError: naming the key and the choices.
+    """
     known = sorted(choices)
     for name in names:
         if name not in known:

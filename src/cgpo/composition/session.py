@@ -41,8 +41,12 @@ class Session:
     store: ArtifactStore
 
 
-def begin(config: DictConfig) -> Session:
+def begin(config: DictConfig, plan: Config | None = None) -> Session:
     """Checks a configuration and claims its run's folder.
+
+    Args:
+        config: as Hydra composed it.
+        plan: where the command reads more of the configuration than training does; already read and checked for that.
 
     Raises:
         UserError: the configuration or a data file is not what it should be.
@@ -50,7 +54,7 @@ def begin(config: DictConfig) -> Session:
     quiet()
     console, announce = screen()
     folder = Path(HydraConfig.get().runtime.output_dir)
-    plan = plan_of(config, judge_choices(config))
+    plan = plan_of(config, judge_choices(config)) if plan is None else plan
     check_values(plan)
     set_threads(plan["trainer"]["threads"])
     prompts = load_prompts(plan)

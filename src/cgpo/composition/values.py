@@ -20,7 +20,8 @@ from cgpo.trainer.fit import check_options
 Rule = tuple[Callable[[Any], bool], str]
 
 
-def _whole(least: int) -> Rule:
+def whole(least: int) -> Rule:
+    """A whole number of at least so much."""
     return (
         lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= least,
         f"a whole number of at least {least}",
@@ -36,33 +37,33 @@ NOT_NEGATIVE: Rule = (lambda value: _number(value) and value >= 0, "a number of 
 SHARE: Rule = (lambda value: _number(value) and 0 <= value <= 1, "a number from 0 to 1")
 
 RULES: Mapping[str, Rule] = {
-    "updates": _whole(1),
-    "seed": _whole(0),
+    "updates": whole(1),
+    "seed": whole(0),
     "baseline": (lambda value: value in ("golden", "reference"), "golden or reference"),
     "weights.learning_rate": POSITIVE,
-    "weights.warmup_steps": _whole(0),
+    "weights.warmup_steps": whole(0),
     "weights.final_factor": SHARE,
     "weights.weight_decay": NOT_NEGATIVE,
     "weights.clip_norm": (lambda value: value is None or POSITIVE[0](value), "a number above 0, or null"),
-    "callbacks.metrics.every": _whole(1),
-    "callbacks.samples.every": _whole(1),
-    "callbacks.samples.per_task": _whole(1),
-    "callbacks.samples.per_evaluation": _whole(1),
-    "callbacks.evaluation.prompts": _whole(0),
-    "callbacks.evaluation.prompts_during": _whole(0),
-    "callbacks.evaluation.every": _whole(0),
+    "callbacks.metrics.every": whole(1),
+    "callbacks.samples.every": whole(1),
+    "callbacks.samples.per_task": whole(1),
+    "callbacks.samples.per_evaluation": whole(1),
+    "callbacks.evaluation.prompts": whole(0),
+    "callbacks.evaluation.prompts_during": whole(0),
+    "callbacks.evaluation.every": whole(0),
     "callbacks.alarm.signals": (
         lambda value: isinstance(value, list) and set(value) <= set(KINDS),
         f"a list of some of {', '.join(KINDS)}",
     ),
     "callbacks.alarm.sigmas": POSITIVE,
-    "callbacks.alarm.samples": _whole(0),
+    "callbacks.alarm.samples": whole(0),
     "callbacks.alarm.stop": (lambda value: isinstance(value, bool), "true or false"),
-    "update.max_tokens": _whole(1),
-    "update.epochs": _whole(1),
+    "update.max_tokens": whole(1),
+    "update.epochs": whole(1),
     "update.critic_learning_rate": (lambda value: value is None or POSITIVE[0](value), "a number above 0, or null"),
 }
-TASK_RULES: Mapping[str, Rule] = {"batch_size": _whole(1), "responses_per_prompt": _whole(1), "weight": POSITIVE}
+TASK_RULES: Mapping[str, Rule] = {"batch_size": whole(1), "responses_per_prompt": whole(1), "weight": POSITIVE}
 CLASSES = ("optimizer", "rollout", "data", "reward", "judges", "panel", "update", "callbacks", "logger")
 
 
@@ -72,9 +73,9 @@ def check_values(plan: Config) -> None:
     Raises:
         UserError: naming the key and what it must be.
     """
-    _check_rules(plan, RULES, "")
+    check_rules(plan, RULES, "")
     for name, task in plan["tasks"].items():
-        _check_rules(task, TASK_RULES, f"tasks.{name}.")
+        check_rules(task, TASK_RULES, f"tasks.{name}.")
     for missing in {"metrics", "evaluation"} - plan["callbacks"].keys():
         raise UserError(f"callbacks.{missing} is missing: a run's summary needs it")
     check_arguments("model", load_policy, plan["model"], inspect.signature(load_policy).bind)
@@ -91,7 +92,12 @@ def check_values(plan: Config) -> None:
     _make_what_is_cheap(plan)
 
 
-def _check_rules(config: Config, rules: Mapping[str, Rule], where: str) -> None:
+def check_rules(config: Config, rules: Mapping[str, Rule], where: str) -> None:
+    """Checks the values of a configuration's keys; a key that is not there is fine.
+
+    Raises:
+        UserError: naming the key and what it must be.
+    """
     for key, (holds, needed) in rules.items():
         node: Any = config
         *parents, last = key.split(".")
@@ -109,6 +115,15 @@ def _check_models(plan: Config) -> None:
             # A class of the user's own may call something else `path`.
             if str(config.get("_target_", "")).startswith("cgpo."):
                 named[f"{group}.{name}.{argument}"] = config.get(argument)
+    check_model_paths(named)
+
+
+def check_model_paths(named: Mapping[str, Any]) -> None:
+    """Checks that each key names a model that could be loaded; `None` and references are left alone.
+
+    Raises:
+        UserError: naming the key.
+    """
     for key, path in named.items():
         if path is None or str(path).startswith(PREFIX):
             continue

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from cgpo.judging.statistics import Estimate, f1, kappa, proportion
 from cgpo.judging.tally import DECIDED, Ratings, Tally
+from cgpo.statistics import Estimate, f1, kappa, proportion
 from cgpo.types import Outcome
 
 SATISFIED, VIOLATED = Outcome.SATISFIED, Outcome.VIOLATED

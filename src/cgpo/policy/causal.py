@@ -10,6 +10,7 @@ from pathlib import Path
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from cgpo.errors import UserError
+from cgpo.policy.reader import context_length, encode_prompt
 from cgpo.pretrained import load_tokenizer, load_whole, torch_dtype, without_dropout
 from cgpo.types import Prompt
 
@@ -34,12 +35,7 @@ class CausalPolicy:
 
     def encode_prompt(self, prompt: Prompt) -> list[int]:
         """The prompt's tokens, chat template applied, ready for the response to follow."""
-        if self.tokenizer.chat_template is None:
-            turns = "".join(f"{turn['content']}\n" for turn in prompt.history)
-            return self.tokenizer(turns + prompt.text)["input_ids"]  # pyright: ignore[reportReturnType]
-        messages = [dict(turn) for turn in prompt.history] + [{"role": "user", "content": prompt.text}]
-        text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]  # pyright: ignore[reportReturnType, reportArgumentType]
+        return encode_prompt(self.tokenizer, prompt)
 
     def encode_response(self, text: str) -> list[int]:
         """A given response's tokens, with the token that ends it."""
@@ -92,8 +88,7 @@ def policy_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Cau
     if not eos_ids:
         raise UserError(f"{model.config.name_or_path}: no eos_token_id, so that a response could never end")
     pad_id = tokenizer.pad_token_id if isinstance(tokenizer.pad_token_id, int) else min(eos_ids)
-    context_length = getattr(model.config, "max_position_embeddings", None) or tokenizer.model_max_length
-    return CausalPolicy(model, tokenizer, eos_ids, pad_id, int(context_length))
+    return CausalPolicy(model, tokenizer, eos_ids, pad_id, context_length(model.config, tokenizer))
 
 
 def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:

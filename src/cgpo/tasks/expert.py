@@ -25,6 +25,7 @@ class Expert:
         responses_per_prompt: `K`.
         weight: `ρ_l`, the weight of its gradient.
         gold: what success means on held-out prompts; never seen by training. `None`: nothing can be said.
+        also: judges that are asked in evaluations without being constraints; never seen by training either.
 
     Raises:
         UserError: a value is out of its range; the message names the key.
@@ -41,6 +42,7 @@ class Expert:
     responses_per_prompt: int
     weight: float = 1.0
     gold: Judge | None = None
+    also: JudgePanel | None = None
 
     def __post_init__(self) -> None:
         where = f"tasks.{self.name}"

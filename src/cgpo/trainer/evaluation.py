@@ -7,12 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
-from cgpo.policy.logprobs import batched_logprobs
+from cgpo.evaluation.assessment import assess
 from cgpo.protocols import Policy, RewardModel
 from cgpo.seeds import derived_seed
 from cgpo.tasks.expert import Expert
-from cgpo.tensors import masked_sum
-from cgpo.trainer.responses import rollout_responses
 from cgpo.types import Outcome, Prompt, Rollout, Verdict, Verdicts
 
 
@@ -78,34 +76,21 @@ def evaluate(
         max_tokens: budget of one forward pass.
     """
     rollout = expert.sampler.sample(policy, prompts, 1, derived_seed(seed, "evaluation", expert.name))
-    pending = expert.panel.submit(rollout.samples)
-    reward = expert.reward.score(rollout.samples)
-    responses = rollout_responses(rollout)
-    of_reference = batched_logprobs(
-        reference.model,
-        responses.prompt_ids,
-        responses.ids,
-        responses.mask,
-        rollout.temperature,
-        policy.pad_id,
-        max_tokens,
-    )
-    log_ratio = masked_sum(rollout.logprobs - of_reference, responses.mask)
-    gold = None if expert.gold is None else expert.gold.judge(rollout.samples)
-    verdicts = pending.result()
+    found = assess(policy, reference, expert, rollout, measures, max_tokens)
+    assert found.log_ratio is not None
     result = Evaluation(
         prompts=len(prompts),
-        success=None if gold is None else share(gold, Outcome.SATISFIED, Outcome.VIOLATED),
-        reward=reward.mean().item(),
-        kl=log_ratio.mean().item(),
-        length=responses.mask.sum(-1).float().mean().item(),
+        success=None if found.gold is None else share(found.gold, Outcome.SATISFIED, Outcome.VIOLATED),
+        reward=found.reward.mean().item(),
+        kl=found.log_ratio.mean().item(),
+        length=rollout.response_mask.sum(-1).float().mean().item(),
         violation_rate={
-            name: share(given, Outcome.VIOLATED, Outcome.SATISFIED) for name, given in verdicts.by_judge.items()
+            name: share(given, Outcome.VIOLATED, Outcome.SATISFIED) for name, given in found.verdicts.by_judge.items()
         },
-        satisfied_rate=_rate(int(verdicts.satisfied.sum()), int(verdicts.decided.sum())),
-        measures={name: measure.score(rollout.samples).mean().item() for name, measure in (measures or {}).items()},
+        satisfied_rate=_rate(int(found.verdicts.satisfied.sum()), int(found.verdicts.decided.sum())),
+        measures={name: values.mean().item() for name, values in found.measures.items()},
     )
-    return Evaluated(result, rollout, reward, log_ratio, verdicts, gold)
+    return Evaluated(result, rollout, found.reward, found.log_ratio, found.verdicts, found.gold)
 
 
 def share(verdicts: Sequence[Verdict], counted: Outcome, other: Outcome) -> float | None:

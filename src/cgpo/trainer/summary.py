@@ -94,35 +94,6 @@ def _change(labelled: Mapping[str, Any], measure: str) -> str:
     return f"{_number(before)} → {_number(after)}"
 
 
-def evaluation_table(results: Mapping[str, Evaluation]) -> Table:
-    """The table of one policy's evaluation, a row a task."""
-    table = Table(title="held-out prompts")
-    for column in (
-        "task",
-        "prompts",
-        "success",
-        "reward",
-        "KL (nats)",
-        "length (tokens)",
-        "violated, by judge",
-        "measures",
-    ):
-        table.add_column(column, overflow="fold")
-    for task, result in results.items():
-        rates = ", ".join(f"{judge} {_number(rate)}" for judge, rate in result.violation_rate.items())
-        table.add_row(
-            task,
-            str(result.prompts),
-            _number(result.success),
-            f"{result.reward:+.2f}",
-            f"{result.kl:.2f}",
-            f"{result.length:.1f}",
-            rates or "no judges",
-            ", ".join(f"{measure} {_number(value)}" for measure, value in result.measures.items()) or "–",
-        )
-    return table
-
-
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 

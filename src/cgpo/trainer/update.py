@@ -13,10 +13,10 @@ from cgpo.errors import UserError
 from cgpo.policy.causal import CausalPolicy
 from cgpo.policy.critic import Critic
 from cgpo.policy.logprobs import in_micro_batches, response_logprobs, snug_batches
+from cgpo.policy.responses import Responses, baseline_responses, rollout_responses
 from cgpo.protocols import Policy
 from cgpo.tasks.baseline import BaselineResponse, rewards_of, satisfied_of
 from cgpo.tasks.expert import Expert
-from cgpo.trainer.responses import Responses, baseline_responses, rollout_responses
 from cgpo.types import Baseline, Objective, Outcome, Rollout, Scored, Verdict, Verdicts
 
 Compute = Callable[[Sequence[Sequence[int]], Tensor, Tensor], Tensor]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgpo.judging.statistics import Estimate, f1, kappa, proportion
+from cgpo.statistics import Estimate, f1, kappa, proportion
 
 COUNT = st.integers(min_value=0, max_value=10**9)
 

@@ -1,4 +1,4 @@
-"""Estimates from counts with their 95 % confidence intervals: exact functions of a few whole numbers."""
+"""Estimates from counts with their 95 % confidence intervals: exact functions of a few numbers."""
 
 from __future__ import annotations
 
@@ -11,15 +11,20 @@ Z = 1.959963984540054
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number estimated from counts, with the 95 % confidence interval from `low` to `high`."""
+    """A number that was estimated, with the 95 % confidence interval from `low` to `high`."""
 
     value: float
     low: float
     high: float
 
 
-def proportion(successes: int, trials: int) -> Estimate | None:
-    """A share, with Wilson's score interval (1927); `None` without trials."""
+def proportion(successes: float, trials: int) -> Estimate | None:
+    """A share, with Wilson's score interval (1927); `None` without trials.
+
+    Args:
+        successes: from 0 to `trials`; not whole where a trial may succeed in part.
+        trials: how many there were.
+    """
     if trials == 0:
         return None
     share = successes / trials
