@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests.composition.test_wrong_inputs import TooLateError, complaint
+from tests.conf.test_conf import SMALL
 from tests.policy.tiny import save_tiny, tiny_model, tiny_tokenizer
 
 from cgpo.evaluate import evaluate
@@ -80,4 +81,4 @@ def test_one_line_names_the_key_and_the_choices(
 )
 def test_a_right_configuration_gets_through(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str) -> None:
     with pytest.raises(TooLateError):
-        complaint(monkeypatch, tmp_path, line, evaluate, "evaluate")
+        complaint(monkeypatch, tmp_path, " ".join([*SMALL, line]), evaluate, "evaluate")
