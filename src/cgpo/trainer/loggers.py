@@ -26,10 +26,10 @@ def wandb_logger(project: str, folder: str, announce: Callable[[str], None] = pr
     """
     mode = os.environ.get("WANDB_MODE")
     # Lightning writes dryrun there for the jobs of a sweep after an offline one.
-    offline = mode in ("offline", "dryrun") if mode else not _has_key()
+    offline = mode in ("offline", "dryrun") if mode else not has_key()
     os.environ.setdefault("WANDB_SILENT", "true")
     if offline:
-        reason = "as WANDB_MODE says" if mode == "offline" or _has_key() else "for want of a key"
+        reason = "as WANDB_MODE says" if mode == "offline" or has_key() else "for want of a key"
         announce(f"W&B: the run stays offline, {reason}; later: wandb sync {folder}/wandb/offline-run-*")
     logger = WandbLogger(project=project, save_dir=folder, name=Path(folder).name, offline=offline)
     logger._wandb_init.pop("anonymous", None)  # an argument that W&B no longer knows, and complains of
@@ -43,7 +43,8 @@ def close(loggers: Iterable[Logger]) -> None:
             wandb.finish()
 
 
-def _has_key() -> bool:
+def has_key() -> bool:
+    """Whether there is a key for W&B, in the environment or in `.netrc`."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     try:
