@@ -35,22 +35,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     SuitePolicy(layers=1).load().save(folder / "model")
     done = cgpo(
         "train",
-        *(
-            "model.path=model",
-            "reference=null",
-            "pipeline=none",
-            "reward=constant",
-            "judges=[math,instruction_following]",
-        ),
-        *(
-            "logger=none",
-            "updates=2",
-            "trainer.threads=1",
-            "rollout.max_new_tokens=16",
-            "hydra.run.dir=out",
-            "callbacks.evaluation.every=1",
-        ),
-        *(f"tasks=[{','.join(TASKS)}]", *(f"tasks.{task}.reward=constant" for task in TASKS)),
+        *("model.path=model", "reference=null", "pipeline=none", "reward=constant", f"tasks=[{','.join(TASKS)}]"),
+        *("judges=[math,instruction_following]", *(f"tasks.{task}.reward=constant" for task in TASKS)),
+        *("logger=none", "updates=2", "trainer.threads=1", "rollout.max_new_tokens=16", "hydra.run.dir=out"),
         *(f"data.{task}.{size}=16" for task in TASKS for size in ("train_size", "held_out_size")),
         folder=folder,
     )
