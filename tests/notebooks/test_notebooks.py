@@ -1,5 +1,6 @@
 """The notebooks run from top to bottom, their own assertions included, and are kept without outputs."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,7 @@ def test_the_tour_goes_through_a_run(run: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_the_tour_finds_the_newest_run(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CGPO_RUN", raising=False)
-    (tmp_path / "runs/2026-01-31").mkdir(parents=True)
-    (tmp_path / "runs/2026-01-31/12-00-00").symlink_to(run)
+    shutil.copytree(run, tmp_path / "runs/2026-01-31/12-00-00")
     notebook: Any = nbformat.read(FOLDER / "tour_of_a_run.ipynb", as_version=4)
     first = next(cell.source for cell in notebook.cells if cell.cell_type == "code")
     monkeypatch.chdir(tmp_path)
