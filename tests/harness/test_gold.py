@@ -116,16 +116,24 @@ def test_ifeval_says_of_real_responses_what_the_official_checker_says(
     for kind in ("strict", "loose"):
         lines = (shared / f"data/ifeval/gpt2_verdicts_{kind}.jsonl").read_text().splitlines()
         verdicts[kind] = {row["prompt"]: row for row in map(json.loads, lines)}
+    lines = (shared / "data/ifeval/input_data.jsonl").read_text().splitlines()
+    questions = {row["prompt"]: row for row in map(json.loads, lines)}
     found = ask("ifeval", Gold(lambda doc: verdicts["strict"][doc["prompt"]]["response"]), Asking(bootstrap=0))
     assert len(found.samples) >= 477
+    # Where the instruction counts a sign that is no letter, such as '#', the checker draws a letter by lot.
+    lots = {
+        sample["prompt"]
+        for sample in found.samples
+        if any(not (k.get("letter") or "a").isalpha() for k in questions[sample["prompt"]]["kwargs"])
+    }
     differing = {
-        sample["prompt"][:34]
+        sample["prompt"]
         for sample in found.samples
         for kind in ("strict", "loose")
         if sample["metrics"][f"inst_level_{kind}_acc"] != verdicts[kind][sample["prompt"]]["follow_instruction_list"]
     }
-    # Whether a response in two languages is English is a guess of langdetect's, which draws lots.
-    assert differing <= {"make a tweet for playboy's twitter"}
+    assert len(lots) == 2
+    assert differing <= lots
 
 
 def test_examples_before_a_question_are_other_rows(ask: Callable[..., Benchmarked]) -> None:
