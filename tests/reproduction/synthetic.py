@@ -37,8 +37,7 @@ def results(ends: dict[str, tuple[float, float]], seeds: tuple[int, ...] = (0, 1
         for evaluation in evaluations:
             # A little noise, which differs between methods but not between tasks.
             value = success + 0.01 * evaluation["seed"] + 0.001 * (len(name) % 3) * evaluation["seed"]
-            refused = {"false_refusal": {"value": (1 - value) / 10}}
-            found = {"sampled": {"success": {"value": value}, "violation_rate": refused}}
+            found = {"sampled": {"success": value, "violation_rate": {"false_refusal": (1 - value) / 10}}}
             evaluation["policies"][name] = dict.fromkeys(TASKS, found)
     return Results(
         {

@@ -60,5 +60,5 @@ def test_the_pareto_front() -> None:
     policies = found.data["evaluations"]
     for evaluation in policies:
         own = evaluation["policies"]["dpo"]
-        evaluation["policies"]["dpo"] = {**own, "math_code": {"sampled": {"success": {"value": 0.99}}}}
+        evaluation["policies"]["dpo"] = {**own, "math_code": {"sampled": {"success": 0.99}}}
     assert not_dominated(found, ["warmup", "crpg", "dpo"]) == {"crpg", "dpo"}

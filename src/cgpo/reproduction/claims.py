@@ -66,7 +66,7 @@ def _better_everywhere(results: Results) -> Finding:
         "CRPG and CRRAFT are better than DPO and PPO on every task.",
         "table 2",
         _standing(total[0], total[1], total[2]) if pairs else Standing.NOT_SEEN,
-        seen,
+        f"{seen}." if seen else "",
     )
 
 
@@ -151,7 +151,7 @@ def _codpo_is_behind(results: Results) -> Finding:
         for (a, _), (better, worse, same) in zip(pairs, counts, strict=True)
     )
     standing = Standing.HELD if most else Standing.IN_PART if some else Standing.NOT_HELD
-    return Finding(key, claim, "table 2", standing, seen)
+    return Finding(key, claim, "table 2", standing, f"{seen}.")
 
 
 def _fewest_false_refusals(results: Results) -> Finding:
@@ -167,7 +167,8 @@ def _fewest_false_refusals(results: Results) -> Finding:
     differences = [difference for difference in others if difference]
     fewer, more = sum(d.below for d in differences), sum(d.above for d in differences)
     seen = "Share of harmless prompts refused, by the false-refusal judge: " + ", ".join(
-        f"{results.title(method)} {shown(mean_interval(list(found.values())))}" for method, found in rates.items()
+        f"{results.title(method)} {shown(mean_interval(list(found.values())), digits=3)}"
+        for method, found in rates.items()
     )
     return Finding(key, claim, "table 2", _standing(fewer, more, len(differences) - fewer - more), f"{seen}.")
 
@@ -215,12 +216,12 @@ def _by_task(results: Results, method: str, other: str) -> Iterator[str]:
             yield f"`{task}` {shown(difference, True)}"
 
 
-def shown(interval: Interval | None, signed: bool = False) -> str:
+def shown(interval: Interval | None, signed: bool = False, digits: int = 2) -> str:
     """A mean with its half-width, `0.71 ± 0.02`; a dash where there is none."""
     if interval is None:
         return "–"
-    mean = f"{interval.mean:+.2f}" if signed else f"{interval.mean:.2f}"
-    return mean if interval.half is None else f"{mean} ± {interval.half:.2f}"
+    mean = f"{interval.mean:{'+' if signed else ''}.{digits}f}"
+    return mean if interval.half is None else f"{mean} ± {interval.half:.{digits}f}"
 
 
 CLAIMS: Sequence[Callable[[Results], Finding]] = (

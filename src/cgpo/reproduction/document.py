@@ -138,7 +138,10 @@ def _measures(results: Results, remarks: Mapping[str, str]) -> str:
     rows = [[results.title(method), *_means(results, method, columns.values())] for method in methods]
     if not columns:
         return ""
-    text = "Means over the tasks; what each number is stands in [evaluation.md](evaluation.md)."
+    text = (
+        "Means over the tasks that have the number. A win is one against the warm-up, by the unified reward model; false "
+        "refusal and unsafe are what the judges of those names find on their own tasks."
+    )
     return _section("## What else changed", text, _markdown(["", *columns], rows), remarks.get("measures", ""))
 
 
@@ -187,12 +190,25 @@ def _tuning(tuning: Results, remarks: Mapping[str, str]) -> str:
 
 
 def _commands(results: Results) -> str:
-    lines = [
-        f"    {method['command']} seed=N" + (f" model.path={method['start']}'s policy" if method["start"] else "")
-        for method in results.data["methods"].values()
-        if method["command"]
+    """What the runs have in common once, then what each method adds."""
+    commands = {
+        name: method["command"].split() for name, method in results.data["methods"].items() if method["command"]
+    }
+    if not commands:
+        return ""
+    shared = [word for word in next(iter(commands.values())) if all(word in words for words in commands.values())]
+    rows = [
+        f"| {results.title(name)} | `{' '.join(word for word in words if word not in shared)}`{_from(results, name)} |"
+        for name, words in commands.items()
     ]
-    return _section("## The commands", "\n".join(lines))
+    return _section(
+        "## The commands", f"    {' '.join(shared)} seed=N", "\n".join(["| | and |", "| --- | --- |", *rows])
+    )
+
+
+def _from(results: Results, name: str) -> str:
+    start = results.data["methods"][name]["start"]
+    return f", from the policy of {results.title(start)}" if start else ""
 
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

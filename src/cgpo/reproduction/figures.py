@@ -186,6 +186,7 @@ def _pareto(canvas: Any, results: Results, methods: Sequence[str]) -> None:
             )
             if method in best:
                 panel.plot(x.mean, y.mean, "o", color=colour, markersize=9, markerfacecolor="none")
+        panel.set(xlim=(-0.02, 1.05), ylim=(-0.02, 1.05))
         panel.set_xlabel(a.replace("_", " "))
         panel.set_ylabel(b.replace("_", " "))
     for panel in panels[len(pairs) :]:

@@ -21,6 +21,9 @@ from cgpo.runs import load_run
 FILE = "comparison.jsonl"
 DIGITS = 4
 KEPT = ("success", "reward", "kl", "learned_reward")
+"""Numbers of the evaluations on the way."""
+EVALUATED = ("success", "reward", "kl", "length", "win_rate", "violation_rate")
+"""Numbers of the final policies' evaluation."""
 
 
 def collect(comparison: Comparison, folder: Path, command: str) -> dict[str, Any]:
@@ -74,7 +77,25 @@ def _run(folder: Path, seed: int) -> dict[str, Any]:
 
 def _evaluation(folder: Path, seed: int) -> dict[str, Any]:
     evaluated = json.loads((folder / EVALUATION / f"seed_{seed}" / "evaluation.json").read_text())
-    return {"seed": seed, "policies": _rounded({n: p["tasks"] for n, p in evaluated["policies"].items()})}
+    return {"seed": seed, "policies": {name: _values(found["tasks"]) for name, found in evaluated["policies"].items()}}
+
+
+def _values(tasks: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers that the document draws on, without their intervals over prompts."""
+    return {
+        task: {
+            mode: {name: value for name in EVALUATED if (value := _value(modes[mode].get(name))) is not None}
+            for mode in ("sampled", "greedy")
+            if mode in modes
+        }
+        for task, modes in tasks.items()
+    }
+
+
+def _value(number: Any) -> Any:
+    if isinstance(number, Mapping) and "value" not in number:
+        return {name: value for name, inner in number.items() if (value := _value(inner)) is not None}
+    return _rounded(number["value"]) if number else None
 
 
 def _rounded(value: Any) -> Any:
@@ -147,7 +168,7 @@ class Results:
         found: dict[int, float] = {}
         for evaluation in self.data["evaluations"]:
             value: Any = evaluation["policies"].get(method, {}).get(task)
-            for key in (*keys, "value"):
+            for key in keys:
                 value = value.get(key) if isinstance(value, Mapping) else None
             if value is not None:
                 found[evaluation["seed"]] = value
