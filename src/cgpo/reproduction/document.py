@@ -139,8 +139,8 @@ def _measures(results: Results, remarks: Mapping[str, str]) -> str:
     if not columns:
         return ""
     text = (
-        "Means over the tasks that have the number. A win is one against the warm-up, by the unified reward model; false "
-        "refusal and unsafe are what the judges of those names find on their own tasks."
+        "Means over the tasks that have the number. A win is one against the warm-up, by the unified reward model; "
+        "false refusal and unsafe are what the judges of those names find on their own tasks."
     )
     return _section("## What else changed", text, _markdown(["", *columns], rows), remarks.get("measures", ""))
 
