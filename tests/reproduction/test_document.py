@@ -52,6 +52,19 @@ def test_what_was_not_compared_is_left_out(tmp_path: Path) -> None:
     assert text.count("**not tested.**") == 9
 
 
+def test_without_a_gold_judge_there_is_no_success_to_show(tmp_path: Path) -> None:
+    found = results({"crpg": (0.9, 0.5), "crpg_without_judges": (0.1, 2.0)})
+    for method in found.data["methods"].values():
+        for run in method["runs"]:
+            run["curves"] = {task: {"kl": of_task["kl"]} for task, of_task in run["curves"].items()}
+    for evaluation in found.data["evaluations"]:
+        evaluation["policies"] = {name: {"chat": {"sampled": {"kl": 1.0}}} for name in evaluation["policies"]}
+    write_document(found, None, {}, draw_figures(found, tmp_path), tmp_path / "document.md")
+    text = (tmp_path / "document.md").read_text()
+    assert "The table" not in text
+    assert text.count("**not tested.**") == 9
+
+
 def test_an_ablation_is_a_difference_from_all_judges(tmp_path: Path) -> None:
     text = written(tmp_path, {"crpg": (0.9, 0.5), "without_math": (0.5, 0.5)})
     assert "| WITHOUT_MATH | -0.40 ± 0.00 | -0.40 ± 0.00 |" in text

@@ -212,6 +212,9 @@ def not_dominated(results: Results, methods: Sequence[str]) -> set[str]:
 
 def _legend(canvas: Any, panel: Any) -> None:
     handles, labels = panel.get_legend_handles_labels()
+    if not labels:
+        # A task without a gold judge has no success to draw.
+        return
     canvas.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels)))
 
 
