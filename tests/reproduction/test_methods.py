@@ -36,8 +36,8 @@ def test_jobs_are_in_an_order_in_which_they_can_be_run(tmp_path: Path) -> None:
     jobs = jobs_of(comparison_of(config()), tmp_path)
     names = [f"{job.folder.parent.name}/{job.folder.name}" for job in jobs]
     assert names == [
-        *("dpo/seed_0", "dpo/seed_1"),
-        *("crpg_from_dpo/seed_0", "crpg_from_dpo/seed_1"),
+        *("dpo/seed_0", "crpg_from_dpo/seed_0"),
+        *("dpo/seed_1", "crpg_from_dpo/seed_1"),
         *("evaluation/seed_0", "evaluation/seed_1"),
     ]
     begun: set[Path] = set()

@@ -57,9 +57,9 @@ def jobs_of(comparison: Comparison, folder: Path) -> list[Job]:
         if method.path is None
         for seed in comparison.seeds_of(method)
     ]
-    # Those that others wait for come first.
+    # Seed by seed, so that what the methods share is made while others train, and those that others wait for first.
     awaited = {needed for job in training for needed in job.after}
-    training.sort(key=lambda job: job.folder not in awaited)
+    training.sort(key=lambda job: (job.folder.name, job.folder not in awaited))
     if comparison.evaluation is None:
         return training
     return training + [_evaluation(comparison, comparison.evaluation, seed, folder) for seed in comparison.seeds]
