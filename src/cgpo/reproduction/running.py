@@ -81,7 +81,8 @@ class Runner:
         """Seconds that the job took."""
         prepare(job)
         start = time.perf_counter()
-        with log_of(job).open("wb") as log:
+        # An earlier attempt's lines stay.
+        with log_of(job).open("ab") as log:
             if self._stopped:
                 return 0.0
             process = subprocess.Popen(
