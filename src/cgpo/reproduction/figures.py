@@ -109,20 +109,12 @@ def _style(plt: Any) -> Iterator[None]:
 
 def _over_updates(canvas: Any, results: Results, methods: Sequence[str]) -> None:
     """Success, and the learned reward below it, over the updates: a column a task."""
-    canvas.set_size_inches(2.5 * len(results.tasks), 4.6)
-    rows = (("success", "success"), ("learned_reward", "learned reward"))
-    panels = canvas.subplots(2, len(results.tasks), sharex=True, sharey="row", squeeze=False)
-    for (name, label), row in zip(rows, panels, strict=True):
-        for task, panel in zip(results.tasks, row, strict=True):
-            for method in methods:
-                if curve := results.curve(method, task, name):
-                    _band(panel, curve.steps, curve, results, method)
-        row[0].set_ylabel(label)
-    for task, top, bottom in zip(results.tasks, *panels, strict=True):
-        top.set_title(task.replace("_", " "))
-        bottom.set_xlabel("updates")
-    panels[0][0].set_ylim(-0.02, 1.02)
-    _legend(canvas, panels[0][0])
+
+    def draw(panel: Any, method: str, task: str, name: str) -> None:
+        if curve := results.curve(method, task, name):
+            _band(panel, curve.steps, curve, results, method)
+
+    _success_above_reward(canvas, results, methods, draw, "updates", shared=True)
 
 
 def _band(panel: Any, x: Sequence[float], curve: Curve, results: Results, method: str) -> None:
@@ -137,23 +129,39 @@ def _band(panel: Any, x: Sequence[float], curve: Curve, results: Results, method
 
 def _over_divergence(canvas: Any, results: Results, methods: Sequence[str]) -> None:
     """Success and learned reward against the root of the KL divergence; the dot is the end of the run."""
+
+    def draw(panel: Any, method: str, task: str, name: str) -> None:
+        curve, divergence = results.curve(method, task, name), results.curve(method, task, "kl")
+        if curve and divergence:
+            x = [max(0.0, value.mean) ** 0.5 for value in divergence.values]
+            y = [value.mean for value in curve.values]
+            colour = COLOURS.get(method, OTHERS)
+            panel.plot(x, y, color=colour, label=results.title(method), linewidth=1.2)
+            panel.plot(x[-1:], y[-1:], "o", color=colour, markersize=4)
+
+    _success_above_reward(canvas, results, methods, draw, "√KL (√nats)", shared="col")
+
+
+def _success_above_reward(
+    canvas: Any,
+    results: Results,
+    methods: Sequence[str],
+    draw: Callable[[Any, str, str, str], None],
+    x: str,
+    shared: bool | str,
+) -> None:
+    """Two rows of panels, a column a task; `draw` is given a panel, a method, a task and the name of a number."""
     canvas.set_size_inches(2.5 * len(results.tasks), 4.6)
     rows = (("success", "success"), ("learned_reward", "learned reward"))
-    panels = canvas.subplots(2, len(results.tasks), sharex="col", sharey="row", squeeze=False)
+    panels = canvas.subplots(2, len(results.tasks), sharex=shared, sharey="row", squeeze=False)
     for (name, label), row in zip(rows, panels, strict=True):
         for task, panel in zip(results.tasks, row, strict=True):
             for method in methods:
-                curve, divergence = results.curve(method, task, name), results.curve(method, task, "kl")
-                if curve and divergence:
-                    x = [max(0.0, value.mean) ** 0.5 for value in divergence.values]
-                    y = [value.mean for value in curve.values]
-                    colour = COLOURS.get(method, OTHERS)
-                    panel.plot(x, y, color=colour, label=results.title(method), linewidth=1.2)
-                    panel.plot(x[-1:], y[-1:], "o", color=colour, markersize=4)
+                draw(panel, method, task, name)
         row[0].set_ylabel(label)
     for task, top, bottom in zip(results.tasks, *panels, strict=True):
         top.set_title(task.replace("_", " "))
-        bottom.set_xlabel("√KL (√nats)")
+        bottom.set_xlabel(x)
     panels[0][0].set_ylim(-0.02, 1.02)
     _legend(canvas, panels[0][0])
 

@@ -135,7 +135,7 @@ class Results:
     @property
     def tasks(self) -> list[str]:
         """All tasks, in the order of the runs."""
-        return list(dict.fromkeys(task for _, run in self._runs() for task in run["curves"]))
+        return list(dict.fromkeys(task for run in self._runs() for task in run["curves"]))
 
     def has(self, *methods: str) -> bool:
         """Whether all of these methods were compared."""
@@ -151,7 +151,7 @@ class Results:
 
     def seconds(self) -> float:
         """Of all runs, one after the other."""
-        return sum(run["seconds"] for _, run in self._runs())
+        return sum(run["seconds"] for run in self._runs())
 
     def curve(self, method: str, task: str, name: str) -> Curve | None:
         """A number of held-out responses over a method's runs; `None` where it has no such runs."""
@@ -189,10 +189,9 @@ class Results:
         """The mean over the seeds of what `method` has more than `other`, each seed's two paired."""
         return paired(self.of_seeds(method, task, *keys), self.of_seeds(other, task, *keys))
 
-    def _runs(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        for name, method in self.data["methods"].items():
-            for run in method["runs"]:
-                yield name, run
+    def _runs(self) -> Iterator[Mapping[str, Any]]:
+        for method in self.data["methods"].values():
+            yield from method["runs"]
 
 
 def paired(first: Mapping[int, float], second: Mapping[int, float]) -> Interval | None:
