@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +23,7 @@ from cgpo.harness.table import score_table
 from cgpo.harness.tasks import fit_responses, load_tasks
 from cgpo.policy.causal import load_policy
 from cgpo.trainer.summary import write_summary
+from cgpo.whole_files import write_whole
 
 
 def benchmark(config: DictConfig) -> None:
@@ -92,11 +92,8 @@ def _asking(plan: Config) -> Asking:
 
 
 def _write_samples(path: Path, samples: list[dict[str, Any]]) -> None:
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_bytes(
-        b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY) for row in samples)
-    )
-    os.replace(unfinished, path)
+    options = orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
+    write_whole(path, b"".join(orjson.dumps(row, option=options) for row in samples))
 
 
 if __name__ == "__main__":

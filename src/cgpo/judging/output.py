@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ import orjson
 from cgpo.errors import UserError
 from cgpo.judging.judgement import Judgement
 from cgpo.judging.rows import Row
+from cgpo.whole_files import write_whole
 
 VERSION = 1
 """Raised when files that were begun before cannot be taken up."""
@@ -53,7 +53,7 @@ class Output:
             if path.stat().st_size:
                 _check_begun_with(path, settings)
             else:
-                _write_whole(state_path(path), {"version": VERSION, "settings": settings})
+                _write_json(state_path(path), {"version": VERSION, "settings": settings})
         except BaseException:
             self._file.close()
             raise
@@ -97,7 +97,7 @@ class Output:
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Writes the summary: from now on the file is finished, and nobody writes to it again."""
         with _writing(self._path):
-            _write_whole(summary_path(self._path), summary)
+            _write_json(summary_path(self._path), summary)
             state_path(self._path).unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -188,11 +188,8 @@ def _at(tree: Any, key: tuple[str, ...]) -> Any:
     return tree
 
 
-def _write_whole(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes JSON atomically: the file is there whole, or not at all."""
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    unfinished.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(unfinished, path)
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    write_whole(path, json.dumps(content, indent=2) + "\n")
 
 
 @contextmanager

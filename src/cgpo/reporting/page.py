@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -16,6 +15,7 @@ from typing import Any
 import orjson
 
 from cgpo.errors import UserError
+from cgpo.whole_files import write_whole
 
 SCRIPTS = ("elements.js", "overview.js", "charts.js", "sections.js", "samples.js", "start.js")
 PLACE = re.compile(r"\{\{(\w+)\}\}")
@@ -51,10 +51,8 @@ def write_page(path: Path, html: str, overwrite: bool = False) -> None:
         UserError: there is such a file already, or it cannot be written.
     """
     check_output(path, overwrite)
-    unfinished = path.with_name(f".{path.name}.unfinished")
     try:
-        unfinished.write_text(html, encoding="utf-8")
-        os.replace(unfinished, path)
+        write_whole(path, html)
     except OSError as error:
         raise UserError(f"{path}: the report cannot be written: {error.strerror}") from error
 

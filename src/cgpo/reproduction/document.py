@@ -11,6 +11,7 @@ from cgpo.reproduction.claims import CLAIMS, SUCCESS, Finding, findings, shown
 from cgpo.reproduction.figures import Figure, not_dominated
 from cgpo.reproduction.intervals import mean_interval
 from cgpo.reproduction.results import Results
+from cgpo.whole_files import write_whole
 
 REMARKS = "remarks.md"
 ABLATION = "without_"
@@ -44,9 +45,7 @@ def write_document(
         _commands(results),
     ]
     document.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = document.with_suffix(".unfinished")
-    unfinished.write_text("\n\n".join(part for part in parts if part) + "\n")
-    os.replace(unfinished, document)
+    write_whole(document, "\n\n".join(part for part in parts if part) + "\n")
 
 
 def read_remarks(folder: Path) -> dict[str, str]:

@@ -17,6 +17,7 @@ from cgpo.reproduction.intervals import Interval, mean_interval
 from cgpo.reproduction.jobs import EVALUATION, run_folder
 from cgpo.reproduction.methods import Comparison, Method
 from cgpo.runs import load_run
+from cgpo.whole_files import write_whole
 
 FILE = "comparison.jsonl"
 DIGITS = 4
@@ -204,9 +205,7 @@ def save(data: Mapping[str, Any], folder: Path) -> Path:
     """Writes the data atomically and gives its file: a line on the whole, then one a method, run and evaluation."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / FILE
-    unfinished = file.with_suffix(".unfinished")
-    unfinished.write_text("".join(f"{json.dumps(line)}\n" for line in _lines(data)))
-    os.replace(unfinished, file)
+    write_whole(file, "".join(f"{json.dumps(line)}\n" for line in _lines(data)))
     return file
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cgpo.trainer.evaluation import Evaluation
+from cgpo.whole_files import write_whole
 
 HACKED_BY = 0.05
 """A fall of the success rate, beside a risen reward, that is called reward hacking."""
@@ -100,6 +100,4 @@ def _number(value: float | None) -> str:
 
 def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
     """Writes JSON atomically: the file is there whole, or not at all."""
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps(summary, indent=2, allow_nan=False))
-    os.replace(unfinished, path)
+    write_whole(path, json.dumps(summary, indent=2, allow_nan=False))
