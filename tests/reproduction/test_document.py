@@ -98,7 +98,6 @@ def test_no_results_are_said(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-@pytest.mark.skipif(not DOCUMENT.is_file(), reason="no comparison has been written up")
 def test_the_committed_document_is_that_of_the_committed_results(tmp_path: Path) -> None:
     found = load(COMMITTED)
     tuning = load(COMMITTED / "tuning")

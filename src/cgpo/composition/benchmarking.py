@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -14,29 +13,26 @@ from omegaconf import DictConfig
 from cgpo.composition.classes import check_classes, try_to_make
 from cgpo.composition.command import MIXES
 from cgpo.composition.plan import Config, resolved
+from cgpo.composition.values import Rule, check_rules, whole
 from cgpo.composition.wording import choose
 from cgpo.errors import UserError
 from cgpo.harness import Benchmark
 from cgpo.harness.benchmark import Documents
 from cgpo.pretrained import require_model_path, torch_dtype
 
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "limit": (lambda value: value is None or (_whole(value) and value > 0), "a whole number above 0, or null for all"),
+POSITIVE, NOT_NEGATIVE = whole(1)[0], whole(0)[0]
+RULES: Mapping[str, Rule] = {
+    "limit": (lambda value: value is None or POSITIVE(value), "a whole number above 0, or null for all"),
     "num_fewshot": (
-        lambda value: value is None or (_whole(value) and value >= 0),
+        lambda value: value is None or NOT_NEGATIVE(value),
         "a whole number of at least 0, or null for each task's own",
     ),
-    "batch_size": (lambda value: value == "auto" or (_whole(value) and value > 0), "a whole number above 0, or auto"),
-    "max_new_tokens": (lambda value: value is None or (_whole(value) and value > 0), "a whole number above 0, or null"),
+    "batch_size": (lambda value: value == "auto" or POSITIVE(value), "a whole number above 0, or auto"),
+    "max_new_tokens": (lambda value: value is None or POSITIVE(value), "a whole number above 0, or null"),
     "chat_template": (lambda value: isinstance(value, bool), "true or false"),
     "system_prompt": (lambda value: value is None or isinstance(value, str), "a text, or null"),
-    "seed": (lambda value: _whole(value) and value >= 0, "a whole number of at least 0"),
-    "bootstrap": (lambda value: _whole(value) and value >= 0, "a whole number of at least 0"),
+    "seed": whole(0),
+    "bootstrap": whole(0),
     "data_dir": (lambda value: value is None or isinstance(value, str), "a folder, or null for the hub's data"),
 }
 
@@ -61,9 +57,7 @@ def benchmark_plan(config: DictConfig, choices: list[str]) -> Config:
     if not config.benchmarks:
         raise UserError(f"benchmarks is missing: {choose('', choices)}, or a list of them, benchmarks=[gsm8k,ifeval]")
     plan = resolved(config)
-    for key, (holds, needed) in RULES.items():
-        if not holds(plan[key]):
-            raise UserError(f"{key} is {plan[key]!r}: it must be {needed}")
+    check_rules(plan, RULES, "")
     try:
         require_model_path(plan["model"]["path"])
     except UserError as error:
