@@ -26,7 +26,21 @@ logistic (DPO, arXiv 2305.18290, eq. 7), squared (IPO, arXiv 2310.12036, eq. 17 
 
 
 @dataclass(frozen=True)
-class OnlineDPO:
+class _FromPairs:
+    """The hyper-parameters of optimizers that learn from pairs."""
+
+    beta: float = 0.1
+    loss: str = "dpo"
+    uses_baseline_logprobs = False
+    min_responses = 2
+
+    def __post_init__(self) -> None:
+        require_positive(type(self).__name__, "beta", self.beta)
+        if self.loss not in PREFERENCE_LOSSES:
+            raise UserError(f"{type(self).__name__}.loss is {self.loss!r}: choose {', '.join(PREFERENCE_LOSSES)}")
+
+
+class OnlineDPO(_FromPairs):
     """Online DPO (Guo et al. 2024, arXiv 2402.04792): the best and the worst of a prompt's responses, by reward.
 
     The mean of the loss over the batch's prompts; a prompt whose best and worst response are the same text contributes
@@ -39,14 +53,6 @@ class OnlineDPO:
     Raises:
         UserError: a hyper-parameter is out of its range.
     """
-
-    beta: float = 0.1
-    loss: str = "dpo"
-    uses_baseline_logprobs = False
-    min_responses = 2
-
-    def __post_init__(self) -> None:
-        check_preference("OnlineDPO", self.beta, self.loss)
 
     def __call__(self, scored: Scored) -> Objective:
         """The mean loss over the batch's prompts.
@@ -65,8 +71,7 @@ class OnlineDPO:
         return preference_objective(scored, positive, negative, others.any(-1), self.beta, self.loss)
 
 
-@dataclass(frozen=True)
-class DPO:
+class DPO(_FromPairs):
     """DPO on preference data (Rafailov et al. 2023, arXiv 2305.18290, eq. 7), or IPO or SLiC.
 
     Of each prompt's two responses the first is preferred, as `cgpo.stages.offline.OfflinePairs` draws them. The mean of
@@ -79,14 +84,6 @@ class DPO:
     Raises:
         UserError: a hyper-parameter is out of its range.
     """
-
-    beta: float = 0.1
-    loss: str = "dpo"
-    uses_baseline_logprobs = False
-    min_responses = 2
-
-    def __post_init__(self) -> None:
-        check_preference("DPO", self.beta, self.loss)
 
     def __call__(self, scored: Scored) -> Objective:
         """The mean loss over the batch's prompts.
@@ -128,14 +125,3 @@ def preference_objective(
     accuracy = ((margin > 0) & paired).sum() / pairs.clamp(min=1)
     metrics = {"paired_prompts": (pairs / paired.numel()).item(), "pair_accuracy": accuracy.item()}
     return Objective(attached_zero(scored) + terms.mean(), metrics)
-
-
-def check_preference(optimizer: str, beta: float, loss: str) -> None:
-    """Asserts the hyper-parameters of a preference loss.
-
-    Raises:
-        UserError: naming the one that is out of its range.
-    """
-    require_positive(optimizer, "beta", beta)
-    if loss not in PREFERENCE_LOSSES:
-        raise UserError(f"{optimizer}.loss is {loss!r}: choose {', '.join(PREFERENCE_LOSSES)}")

@@ -31,23 +31,26 @@ class REINFORCE:
     min_responses = 1
 
     def __post_init__(self) -> None:
-        require_not_negative("REINFORCE", "beta", self.beta)
+        require_not_negative(type(self).__name__, "beta", self.beta)
 
     def __call__(self, scored: Scored) -> Objective:
         """The loss whose negative gradient is `g`.
 
         Args:
-            scored: the task's whole batch.
+            scored: the task's whole batch, with at least `min_responses` a prompt.
 
         Returns:
             The scalar loss; metric `penalised_reward`, the mean of `R`.
         """
         reward = penalised_reward(scored, self.beta)
-        return policy_gradient(scored, reward - reward.mean(), reward)
+        return policy_gradient(scored, reward - self.baseline(reward), reward)
+
+    def baseline(self, reward: Tensor) -> Tensor:
+        """What a response's reward is compared with: the mean of the batch; it broadcasts with `[B, K]`."""
+        return reward.mean()
 
 
-@dataclass(frozen=True)
-class RLOO:
+class RLOO(REINFORCE):
     """REINFORCE leave-one-out (Ahmadian et al. 2024, arXiv 2402.14740, section 3.2).
 
         g = 1/n Σ_i (R_i − 1/(K−1) Σ_{j≠i} R_j) ∇ log π_w(a_i|s)
@@ -61,26 +64,11 @@ class RLOO:
         UserError: a hyper-parameter is out of its range.
     """
 
-    beta: float = 0.05
-    uses_baseline_logprobs = False
     min_responses = 2
 
-    def __post_init__(self) -> None:
-        require_not_negative("RLOO", "beta", self.beta)
-
-    def __call__(self, scored: Scored) -> Objective:
-        """The loss whose negative gradient is `g`.
-
-        Args:
-            scored: the task's whole batch, `K ≥ 2`.
-
-        Returns:
-            The scalar loss; metric `penalised_reward`, the mean of `R`.
-        """
-        reward = penalised_reward(scored, self.beta)
-        others = reward.shape[-1] - 1
-        mean_of_others = (reward.sum(-1, keepdim=True) - reward) / others
-        return policy_gradient(scored, reward - mean_of_others, reward)
+    def baseline(self, reward: Tensor) -> Tensor:
+        """The mean of the other responses to the same prompt; `[B, K]`."""
+        return (reward.sum(-1, keepdim=True) - reward) / (reward.shape[-1] - 1)
 
 
 def penalised_reward(scored: Scored, beta: float) -> Tensor:
