@@ -1,10 +1,10 @@
-"""Reading what a run left in its folder: its configuration, metrics, samples and summary."""
+"""What a run leaves in its folder: configuration, metrics, samples and summary are read here, and rows written."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -118,6 +118,12 @@ def read_rows(file: Path) -> Iterator[dict[str, Any]]:
             except orjson.JSONDecodeError as error:
                 raise UserError(f"{file}: line {number} is no JSON: {error}") from error
             yield row
+
+
+def append_rows(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Adds rows to a file of JSON lines; the file is there afterwards."""
+    with file.open("ab") as lines:
+        lines.write(b"".join(orjson.dumps(row) + b"\n" for row in rows))
 
 
 def read_metrics(file: Path) -> dict[str, Series]:

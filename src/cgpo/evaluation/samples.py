@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from cgpo.evaluation.assessment import Assessment
+from cgpo.runs import append_rows
 from cgpo.types import Verdict
 
 
@@ -33,9 +32,7 @@ class SampleFile:
     def add(self, policy: str, task: str, mode: str, found: Assessment) -> None:
         """Appends the rows of one policy's responses to one task."""
         rows = _rows(found, len(found.rollout.responses) if self.keep is None else self.keep)
-        named = ({"policy": policy, "task": task, "mode": mode, **row} for row in rows)
-        with self.path.open("ab") as file:
-            file.write(b"".join(orjson.dumps(row) + b"\n" for row in named))
+        append_rows(self.path, ({"policy": policy, "task": task, "mode": mode, **row} for row in rows))
 
 
 def _rows(found: Assessment, count: int) -> list[dict[str, Any]]:

@@ -21,17 +21,18 @@ def alarms_of(run: Run) -> tuple[list[dict[str, Any]], bool]:
     """
     own = run.alarms()
     if own is None:
-        return [row for task in run.tasks for row in _worked_out(run, task)], False
+        kept = [sample for sample in run.samples() if sample["split"] == "held_out"]
+        return [row for task in run.tasks for row in _worked_out(run, task, kept)], False
     return list(own), True
 
 
-def _worked_out(run: Run, task: str) -> list[dict[str, Any]]:
+def _worked_out(run: Run, task: str, held_out: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """From the success and the reward of evaluations; the reward's spread is that of the samples kept of them."""
     success, reward = (run.metrics.get(f"gold/{task}/{name}") for name in ("success", "reward"))
     if success is None or reward is None:
         return []
     rewards = dict(zip(reward.steps, reward.values, strict=True))
-    kept = [sample for sample in run.samples() if sample["task"] == task and sample["split"] == "held_out"]
+    kept = [sample for sample in held_out if sample["task"] == task]
     readings = []
     for step, share in zip(success.steps, success.values, strict=True):
         count = _prompts(run, task, step, success)

@@ -10,12 +10,12 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import orjson
 from lightning import LightningModule, Trainer
 
 from cgpo.alarm import SIGMAS, Alarm, Reading, alarm
 from cgpo.judges.panel import Panel
 from cgpo.protocols import Judge
+from cgpo.runs import append_rows
 from cgpo.tasks.expert import Expert
 from cgpo.trainer.evaluation import Evaluated
 from cgpo.trainer.observer import Observer
@@ -78,7 +78,7 @@ class HackingAlarm(Observer):
             if given := alarm(series, self.sigmas):
                 fired[signal] = given
                 rows.append(self._row(expert.name, signal, given, result, right))
-        self._write(rows)
+        append_rows(self.path, rows)
         for row in rows:
             self._say(module, row)
         self._on = {key for key in self._on if key[0] != expert.name} | {(expert.name, signal) for signal in fired}
@@ -127,11 +127,6 @@ class HackingAlarm(Observer):
             **asdict(given),
             "samples": [_sample(result, rewards, i) for i in wrong[: self.samples]],
         }
-
-    def _write(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        if rows:
-            with self.path.open("ab") as file:
-                file.write(b"".join(orjson.dumps(row) + b"\n" for row in rows))
 
     def _say(self, module: LightningModule, row: Mapping[str, Any]) -> None:
         if (row["task"], row["signal"]) not in self._on:

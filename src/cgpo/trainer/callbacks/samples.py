@@ -12,6 +12,7 @@ from lightning import LightningModule
 from lightning.pytorch.loggers import WandbLogger
 
 from cgpo.optimizer.calibration import calibrated_reward, log_ratio
+from cgpo.runs import append_rows
 from cgpo.tasks.expert import Expert
 from cgpo.trainer.evaluation import Evaluated
 from cgpo.trainer.observer import Observer
@@ -49,7 +50,7 @@ class SampleLog(Observer):
             "calibrated_reward": calibrated_reward(scored.reward, scored.baseline.reward).flatten().tolist(),
             "kl": log_ratio(scored).flatten().tolist(),
         }
-        self._write([_row(module, expert, "train", rollout, verdicts, columns, None, i) for i in kept])
+        append_rows(self.path, [_row(module, expert, "train", rollout, verdicts, columns, None, i) for i in kept])
 
     def on_evaluation(self, module: LightningModule, expert: Expert, label: str, result: Evaluated) -> None:
         """Keeps the first responses of an evaluation."""
@@ -62,7 +63,7 @@ class SampleLog(Observer):
         rows = [
             _row(module, expert, "held_out", result.rollout, result.verdicts, columns, result.gold, i) for i in kept
         ]
-        self._write(rows)
+        append_rows(self.path, rows)
         for logger in module.trainer.loggers:
             if isinstance(logger, WandbLogger):
                 shown = [{**row, "verdicts": orjson.dumps(row["verdicts"]).decode()} for row in rows]
@@ -72,10 +73,6 @@ class SampleLog(Observer):
                     data=[list(row.values()) for row in shown],
                     step=module.global_step,
                 )
-
-    def _write(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        with self.path.open("ab") as file:
-            file.write(b"".join(orjson.dumps(row) + b"\n" for row in rows))
 
 
 def _calibrated(module: Any, expert: Expert, result: Evaluated, kept: Sequence[int]) -> list[float]:
