@@ -61,7 +61,8 @@ class Sampler(Protocol):
     ) -> Rollout:
         """Draws `responses_per_prompt` responses to each prompt; the same seed draws the same responses.
 
-        With a list of seeds, one for each prompt, a prompt's responses do not depend on the others.
+        With a list of seeds, one for each prompt, a prompt's responses do not depend on the others: several processes
+        that share a batch draw what one would. There may be no prompt at all.
         """
         ...
 

@@ -121,7 +121,7 @@ class Rollout(_Movable):
     @property
     def samples(self) -> list[Sample]:
         """The `N` pairs of prompt and response."""
-        k = len(self.responses) // len(self.prompts)
+        k = len(self.responses) // max(1, len(self.prompts))
         return [Sample(self.prompts[i // k], text) for i, text in enumerate(self.responses)]
 
 

@@ -63,11 +63,13 @@ class DecodingSampler:
     ) -> Rollout:
         """Draws `responses_per_prompt` responses to each prompt; the same seed draws the same responses.
 
+        A prompt's responses do not depend on the other prompts.
+
         Args:
             policy: what is sampled from; its weights are only read.
-            prompts: `B` prompts, each shorter than the policy's context.
+            prompts: `B` prompts, each shorter than the policy's context; there may be none.
             responses_per_prompt: `K`.
-            seed: of the random numbers; or one for each prompt, whose responses then do not depend on the others.
+            seed: of the random numbers; or one for each prompt.
 
         Returns:
             `B * K` responses, prompt-major.
@@ -77,32 +79,37 @@ class DecodingSampler:
         """
         prompt_ids = tuple(tuple(policy.encode_prompt(p)) for p in prompts)
         _check_prompts(policy, prompts, prompt_ids)
-        generators = _generators(seed, responses_per_prompt, _device(policy))
+        uniform = self._uniform(seed, len(prompts), responses_per_prompt, _device(policy))
         training = policy.model.training
         policy.model.eval()
         try:
             chunk = max(1, (self.max_batch or len(prompts) * responses_per_prompt) // responses_per_prompt)
             parts = [
-                self._decode(policy, prompt_ids[i : i + chunk], responses_per_prompt, self._draw(generators, i, chunk))
+                self._decode(policy, prompt_ids[i : i + chunk], responses_per_prompt, uniform[i : i + chunk])
                 for i in range(0, len(prompts), chunk)
             ]
         finally:
             policy.model.train(training)
+        parts = parts or [_nothing(policy)]
         width = max(ids.shape[1] for ids, _ in parts)
         ids = torch.cat([_widened(part, width) for part, _ in parts])
         logprobs = torch.cat([_widened(part, width) for _, part in parts])
         return _rollout(policy, tuple(prompts), prompt_ids, ids, logprobs, self.temperature)
 
-    def _draw(self, generators: Sequence[Sequence[torch.Generator]], first: int, count: int) -> Draw:
-        """The settings of a chunk of prompts; they share the one generator there is, or each response has its own."""
-        kept = generators if len(generators) == 1 else generators[first : first + count]
-        return Draw(self.temperature, self.top_p, self.top_k, [g for of_prompt in kept for g in of_prompt])
+    def _uniform(self, seed: int | Sequence[int], count: int, copies: int, device: torch.device) -> Tensor:
+        """Random numbers in [0, 1) for every token of every prompt's responses; `[B, K, T]` float64."""
+        seeds = [derived_seed(seed, place) for place in range(count)] if isinstance(seed, int) else seed
+        uniform = torch.empty(count, copies, self.max_new_tokens, dtype=torch.float64)
+        for of_prompt, own in zip(uniform, seeds, strict=True):
+            of_prompt.uniform_(generator=torch.Generator().manual_seed(own))
+        return uniform.to(device)
 
     def _decode(
-        self, policy: Policy, prompt_ids: Sequence[Sequence[int]], copies: int, draw: Draw
+        self, policy: Policy, prompt_ids: Sequence[Sequence[int]], copies: int, uniform: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Tokens `[N, T]`, -1 after a response's end, and their log-probabilities `[N, T]`."""
         state = _prefill(policy, prompt_ids, copies)
+        draw, uniform = Draw(self.temperature, self.top_p, self.top_k), uniform.flatten(0, 1)
         limit = min(self.max_new_tokens, policy.context_length - max(map(len, prompt_ids)))
         ends = torch.tensor(sorted(policy.eos_ids), device=state.rows.device)
         total = len(state.rows)
@@ -110,7 +117,7 @@ class DecodingSampler:
         precision = torch.float64 if state.logits.dtype == torch.float64 else torch.float32
         logprobs = torch.zeros(total, limit, dtype=precision, device=state.rows.device)
         for step in range(limit):
-            token, logprob = draw_tokens(state.logits, draw, state.rows.tolist() if len(draw.generators) > 1 else None)
+            token, logprob = draw_tokens(state.logits, draw, uniform[state.rows, step])
             token = torch.where(state.running, token, -1)
             tokens[state.rows, step] = token
             logprobs[state.rows, step] = torch.where(state.running, logprob, 0.0)
@@ -152,16 +159,6 @@ class _State:
         output = model(input_ids=token[:, None], past_key_values=self.cache, use_cache=True, **extra)
         self.logits = output.logits[:, -1]
         self.position = self.position + 1
-
-
-def _generators(seed: int | Sequence[int], copies: int, device: torch.device) -> list[list[torch.Generator]]:
-    """One generator for all prompts, or `K` for each."""
-    if isinstance(seed, int):
-        return [[torch.Generator(device).manual_seed(seed)]]
-    return [
-        [torch.Generator(device).manual_seed(derived_seed(own, "response", copy)) for copy in range(copies)]
-        for own in seed
-    ]
 
 
 def _check_prompts(policy: Policy, prompts: Sequence[Prompt], prompt_ids: Sequence[Sequence[int]]) -> None:
@@ -221,6 +218,14 @@ def _rollout(
         finished=torch.isin(last, ends),
         temperature=temperature,
     )
+
+
+def _nothing(policy: Policy) -> tuple[Tensor, Tensor]:
+    """What is drawn for no prompt at all."""
+    weight = next(policy.model.parameters())
+    precision = torch.float64 if weight.dtype == torch.float64 else torch.float32
+    nothing = torch.zeros(0, 1, device=weight.device)
+    return nothing.long(), nothing.to(precision)
 
 
 def _widened(part: Tensor, width: int) -> Tensor:

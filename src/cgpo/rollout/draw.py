@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,22 +16,20 @@ class Draw:
         temperature: what the logits are divided by, above 0.
         top_p: mass of the most probable tokens that are sampled from; 1 keeps all.
         top_k: number of the most probable tokens that are sampled from; 0 keeps all.
-        generators: source of the random numbers: one for all rows, or one for each.
     """
 
     temperature: float
     top_p: float
     top_k: int
-    generators: Sequence[torch.Generator]
 
 
-def draw_tokens(logits: Tensor, draw: Draw, rows: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
+def draw_tokens(logits: Tensor, draw: Draw, uniform: Tensor) -> tuple[Tensor, Tensor]:
     """Draws one token a row.
 
     Args:
         logits: `[N, V]`.
         draw: the settings.
-        rows: where there is a generator for each row, those of the `N` rows; `None` for all in order.
+        uniform: `[N]` float64 random numbers in [0, 1), one a row.
 
     Returns:
         `[N]` tokens, and `[N]` their log-probabilities at the temperature, before any top-p or top-k cut.
@@ -44,19 +41,8 @@ def draw_tokens(logits: Tensor, draw: Draw, rows: Sequence[int] | None = None) -
     # `torch.multinomial` draws it, costs more than a tiny model's forward pass. In float64 no token is too rare; what
     # was cut adds nothing to the sum, so that nothing falls on it.
     cumulated = candidates.double().exp().cumsum(dim=-1)
-    uniform = _uniform(cumulated[:, -1:], draw.generators, rows)
-    tokens = torch.searchsorted(cumulated, uniform * cumulated[:, -1:], right=True).squeeze(-1)
+    tokens = torch.searchsorted(cumulated, uniform[:, None] * cumulated[:, -1:], right=True).squeeze(-1)
     return tokens, logprobs.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
-
-
-def _uniform(like: Tensor, generators: Sequence[torch.Generator], rows: Sequence[int] | None) -> Tensor:
-    """Uniform numbers in [0, 1); a row with a generator of its own gets the same whatever the other rows are."""
-    uniform = torch.empty_like(like)
-    if len(generators) == 1:
-        return uniform.uniform_(generator=generators[0])
-    for place, row in enumerate(range(len(uniform)) if rows is None else rows):
-        uniform[place].uniform_(generator=generators[row])
-    return uniform
 
 
 def _cut(logprobs: Tensor, draw: Draw) -> Tensor:

@@ -14,6 +14,7 @@ from cgpo.errors import UserError
 from cgpo.policy.logprobs import batched_logprobs
 from cgpo.protocols import Policy
 from cgpo.rollout import DecodingSampler
+from cgpo.seeds import derived_seed
 from cgpo.stages.preferences import read_pairs
 from cgpo.tensors import padded
 from cgpo.types import Prompt, Rollout
@@ -23,8 +24,8 @@ from cgpo.types import Prompt, Rollout
 class OfflinePairs(DecodingSampler):
     """Draws preference pairs with their own prompts; implements `cgpo.protocols.Sampler`.
 
-    As many responses as were asked for: `B·K/2` pairs, the preferred response first. Asked for one response a prompt,
-    by an evaluation or for a baseline, it lets the policy answer, as `DecodingSampler` does.
+    `K/2` pairs for each prompt that is asked for, at least one, the preferred response first. Asked for one response a
+    prompt, by an evaluation or for a baseline, it lets the policy answer, as `DecodingSampler` does.
 
     Attributes:
         pairs: folders of preference pairs, taken together.
@@ -47,15 +48,16 @@ class OfflinePairs(DecodingSampler):
     def sample(
         self, policy: Policy, prompts: Sequence[Prompt], responses_per_prompt: int, seed: int | Sequence[int]
     ) -> Rollout:
-        """Pairs, the same for the same seed; the prompts that are asked for only say how many.
+        """Pairs, the same for the same seed; the prompts that are asked for only say how many, and each has a seed.
 
         Raises:
             UserError: there is no pair.
         """
         if responses_per_prompt == 1:
             return super().sample(policy, prompts, 1, seed)
-        count = max(1, len(prompts) * responses_per_prompt // 2)
-        pairs = Random(f"offline/{seed}").choices(self._known, k=count)
+        seeds = [derived_seed(seed, place) for place in range(len(prompts))] if isinstance(seed, int) else seed
+        count = max(1, responses_per_prompt // 2)
+        pairs = [pair for own in seeds for pair in Random(f"offline/{own}").choices(self._known, k=count)]
         return _rollout(policy, pairs, self.max_tokens)
 
 
