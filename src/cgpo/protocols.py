@@ -132,6 +132,11 @@ class JudgePanel(Protocol):
     of some of them.
     """
 
+    @property
+    def names(self) -> Sequence[str]:
+        """The judges' names, in order."""
+        ...
+
     def judge(self, samples: Sequence[Sample]) -> Verdicts:
         """Every judge's verdicts on every sample."""
         ...

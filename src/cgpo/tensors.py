@@ -58,16 +58,17 @@ def padded(rows: Sequence[Sequence[int]], fill: int, device: torch.device | None
     """Rows of different lengths as one tensor, filled up on the right.
 
     Args:
-        rows: `N` rows, at least one.
+        rows: `N` rows; where there is none, `T` is 1.
         fill: what stands where a row has ended.
         device: of the result; the CPU where nothing is said.
 
     Returns:
         `[N, T]` int64, and `[N, T]` bool: there the row has a value.
     """
-    lengths = torch.tensor([len(row) for row in rows], device=device)
-    width = int(lengths.max())
+    lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64, device=device)
+    width = max(map(len, rows), default=1)
     values = torch.tensor([[*row, *[fill] * (width - len(row))] for row in rows], dtype=torch.int64, device=device)
+    values = values.view(len(rows), width)
     return values, torch.arange(width, device=device) < lengths[:, None]
 
 

@@ -7,7 +7,7 @@ token counts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Self
@@ -68,33 +68,41 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class _Movable:
+class Carrier:
+    """What all carriers of tensors offer."""
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """A copy whose tensors were changed one by one, in the order of the fields, those of nested carriers too."""
+        changed: dict[str, Any] = {f.name: _mapped(getattr(self, f.name), change) for f in fields(self)}
+        return replace(self, **changed)
+
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """A copy whose tensors were moved or cast by `Tensor.to`; floating-point dtypes spare masks and indices."""
-        moved: dict[str, Any] = {f.name: _moved(getattr(self, f.name), *args, **kwargs) for f in fields(self)}
-        return replace(self, **moved)
+        return self.map(lambda tensor: _moved(tensor, *args, **kwargs))
 
 
-def _moved(value: Any, *args: Any, **kwargs: Any) -> Any:
+def _mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(value, Mapping):
-        return _moved_entries(value, *args, **kwargs)  # pyright: ignore[reportUnknownArgumentType]
-    if isinstance(value, _Movable):
-        return value.to(*args, **kwargs)
-    if not isinstance(value, Tensor):
-        return value
-    if not value.is_floating_point():
-        args = tuple(a.device if isinstance(a, Tensor) else a for a in args if not isinstance(a, torch.dtype))
-        kwargs = {k: v for k, v in kwargs.items() if k != "dtype"}
-        return value.to(*args, **kwargs) if args or kwargs else value
-    return value.to(*args, **kwargs)
+        return _mapped_entries(value, change)  # pyright: ignore[reportUnknownArgumentType]
+    if isinstance(value, Carrier):
+        return value.map(change)
+    return change(value) if isinstance(value, Tensor) else value
 
 
-def _moved_entries(values: Mapping[str, Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
-    return {name: _moved(value, *args, **kwargs) for name, value in values.items()}
+def _mapped_entries(values: Mapping[str, Any], change: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+    return {name: _mapped(value, change) for name, value in values.items()}
+
+
+def _moved(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    if tensor.is_floating_point():
+        return tensor.to(*args, **kwargs)
+    args = tuple(a.device if isinstance(a, Tensor) else a for a in args if not isinstance(a, torch.dtype))
+    kwargs = {k: v for k, v in kwargs.items() if k != "dtype"}
+    return tensor.to(*args, **kwargs) if args or kwargs else tensor
 
 
 @dataclass(frozen=True)
-class Rollout(_Movable):
+class Rollout(Carrier):
     """Responses drawn from the policy.
 
     Attributes:
@@ -119,14 +127,18 @@ class Rollout(_Movable):
     temperature: float
 
     @property
+    def copies(self) -> int:
+        """`K`; 0 where there is no prompt."""
+        return len(self.responses) // max(1, len(self.prompts))
+
+    @property
     def samples(self) -> list[Sample]:
         """The `N` pairs of prompt and response."""
-        k = len(self.responses) // max(1, len(self.prompts))
-        return [Sample(self.prompts[i // k], text) for i, text in enumerate(self.responses)]
+        return [Sample(self.prompts[i // self.copies], text) for i, text in enumerate(self.responses)]
 
 
 @dataclass(frozen=True)
-class Verdicts(_Movable):
+class Verdicts(Carrier):
     """What a panel of judges says of `N` responses.
 
     Attributes:
@@ -146,7 +158,7 @@ class Verdicts(_Movable):
 
 
 @dataclass(frozen=True)
-class Baseline(_Movable):
+class Baseline(Carrier):
     """The baseline response of each prompt (eq. 5): what calibrates rewards, and what CRRAFT falls back to.
 
     Attributes:
@@ -163,7 +175,7 @@ class Baseline(_Movable):
 
 
 @dataclass(frozen=True)
-class Scored(_Movable):
+class Scored(Carrier):
     """A task's whole batch, as a constrained optimizer sees it.
 
     Attributes:

@@ -56,7 +56,9 @@ class Run:
         self.rows = Rows()
         self.printed: list[str] = []
         self.global_step = 0
-        self.trainer = SimpleNamespace(loggers=[self.rows], should_stop=False)
+        self.trainer = SimpleNamespace(
+            loggers=[self.rows], should_stop=False, is_global_zero=True, strategy=SimpleNamespace(broadcast=bool)
+        )
 
     def print(self, line: str) -> None:
         self.printed.append(line)

@@ -226,7 +226,7 @@ def test_rows_of_training_samples(tmp_path: Path) -> None:
     path = tmp_path / "samples.jsonl"
     log = SampleLog(str(path), every=3, per_task=4)
     for step in range(5):
-        module: Any = SimpleNamespace(global_step=step)
+        module: Any = SimpleNamespace(global_step=step, trainer=SimpleNamespace(is_global_zero=True))
         log.on_scored(module, TASK, ROLLOUT, VERDICTS, SCORED)
     rows = read(path)
     assert [row["step"] for row in rows] == [0] * 4 + [3] * 4
@@ -262,7 +262,10 @@ def test_rows_of_an_evaluation(tmp_path: Path) -> None:
     )
     module = module_of([TASK])
     recorded: Any = SimpleNamespace(
-        global_step=9, baselines=module.baselines, trainer=SimpleNamespace(loggers=[Rows()])
+        global_step=9,
+        baselines=module.baselines,
+        prepare=lambda *_: None,
+        trainer=SimpleNamespace(loggers=[Rows()], is_global_zero=True),
     )
     SampleLog(str(path), per_evaluation=2).on_evaluation(recorded, TASK, "after", asked)
     rows = read(path)

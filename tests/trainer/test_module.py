@@ -83,9 +83,8 @@ def gradient_alone(task: Expert) -> Tensor:
     reference = policy.frozen_copy()
     helper = module_of([task])
     prompts = Steps([task], 1, 3)[0][task.name]
-    rollout = task.sampler.sample(
-        policy, prompts, task.responses_per_prompt, derived_seed(3, "rollout", 0, task.name, 0)
-    )
+    seeds = [derived_seed(3, "rollout", 0, task.name, place) for place in range(len(prompts))]
+    rollout = task.sampler.sample(policy, prompts, task.responses_per_prompt, seeds)
     baselines = helper.baselines[task.name].lookup(prompts)
     reward, verdicts = task.reward.score(rollout.samples), task.panel.judge(rollout.samples)
     forward = update.forward(policy, reference, task, rollout, [baseline.text for baseline in baselines])
@@ -198,8 +197,8 @@ def test_every_rollout_has_a_seed_of_its_own() -> None:
     samplers = {name: CountingSampler() for name in "ab"}
     golden = tuple(prompt(5 + i, response="w4") for i in range(4))
     fit(module_of([expert(name=name, prompts=golden, sampler=s) for name, s in samplers.items()]), 3)
-    seeds = [seed for sampler in samplers.values() for _, _, seed in sampler.drawn]
-    assert len(seeds) == len(set(seeds)) == 6
+    seeds = [seed for sampler in samplers.values() for _, _, of_prompts in sampler.drawn for seed in of_prompts]
+    assert len(seeds) == len(set(seeds)) == 12, "of each prompt, too"
 
 
 @pytest.mark.parametrize("optimizer", [sgd, adam])

@@ -7,16 +7,17 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from cgpo.errors import UserError
 from cgpo.policy.logprobs import batched_logprobs
 from cgpo.policy.responses import rollout_responses
 from cgpo.protocols import Policy, RewardModel, Sampler
 from cgpo.tasks.expert import Expert
 from cgpo.tensors import masked_sum
-from cgpo.types import Prompt, Rollout, Verdict, Verdicts
+from cgpo.types import Carrier, Prompt, Rollout, Verdict, Verdicts
 
 
 @dataclass(frozen=True)
-class Assessment:
+class Assessment(Carrier):
     """`N` responses to a task's prompts and what is said of them.
 
     Attributes:
@@ -55,11 +56,16 @@ def assess(
         rollout: the responses.
         measures: further numbers of a response, by name.
         max_tokens: budget of one forward pass.
+
+    Raises:
+        UserError: a reward is not finite.
     """
     samples = rollout.samples
     own = expert.panel.submit(samples)
     also = None if expert.also is None else expert.also.submit(samples)
     reward = expert.reward.score(samples)
+    if not reward.isfinite().all():
+        raise UserError(f"tasks.{expert.name}.reward: the reward model answered a reward that is not finite")
     log_ratio = None if reference is None else log_ratios(policy, reference, rollout, max_tokens)
     gold = None if expert.gold is None else expert.gold.judge(samples)
     verdicts = own.result()

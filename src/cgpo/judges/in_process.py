@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from cgpo.errors import UserError
@@ -70,6 +70,11 @@ class InProcess:
     def version(self) -> str:
         """The commit of a model from the hub."""
         return str(getattr(self._loaded.model.config, "_commit_hash", None) or "")
+
+    @property
+    def models(self) -> list[nn.Module]:
+        """The model; others may share it."""
+        return [self._loaded.model]
 
     def prepare(self) -> None:
         """Nothing: the model was loaded when this was made."""

@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from torch import nn
+
 from cgpo.errors import UserError
 from cgpo.judges.in_process import InProcess
 from cgpo.judges.question import Answer, Backend, Question, Said, Unanswered, Weighed
@@ -80,6 +82,11 @@ class LanguageModelJudge:
     def usage(self) -> Mapping[str, int]:
         """What was spent so far: `calls` of the model and `tokens`."""
         return self._backend.usage
+
+    @property
+    def models(self) -> Sequence[nn.Module]:
+        """The model, where it runs in this process: what several processes may share in pieces."""
+        return self._backend.models if isinstance(self._backend, InProcess) else ()
 
     def check_prompt(self, prompt: Prompt) -> None:
         """Asserts that the row has what the template asks for; the first time, that an endpoint can be asked.

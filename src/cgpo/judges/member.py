@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from cgpo.errors import UserError
 from cgpo.judges.cache import VerdictCache
@@ -77,6 +78,11 @@ class Member:
         self._identity = f"{identity}\n{getattr(judge, 'version', '')}\n".encode()
         self._thread: ThreadPoolExecutor | None = None
         self._said = False
+
+    @property
+    def models(self) -> Sequence[nn.Module]:
+        """The language models that the judge runs in this process."""
+        return getattr(self._judge, "models", ())
 
     def ask(self, samples: Sequence[Sample], digests: Sequence[bytes | None]) -> Future[Answer]:
         """Judges samples in the judge's own thread, after what it was asked before."""

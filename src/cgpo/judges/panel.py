@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import groupby
 
 import torch
+from torch import nn
 
 from cgpo.errors import UserError
 from cgpo.judges.cache import VerdictCache
@@ -83,6 +84,11 @@ class Panel:
     def names(self) -> tuple[str, ...]:
         """The judges' names, in order."""
         return tuple(self._members)
+
+    @property
+    def models(self) -> list[nn.Module]:
+        """The language models that judges of this process run, where they say so by `models`."""
+        return [model for member in self._members.values() for model in member.models]
 
     def judge(self, samples: Sequence[Sample]) -> Verdicts:
         """Verdicts on `N` responses; equal responses to equal prompts are judged once.

@@ -30,6 +30,11 @@ class Critic(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
+    @property
+    def base_model(self) -> nn.Module:
+        """The transformer, under the name that a causal language model has it."""
+        return self.transformer
+
     def forward(
         self, prompt_ids: Sequence[Sequence[int]], response_ids: Tensor, response_mask: Tensor, pad_id: int
     ) -> Tensor:

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from cgpo.policy.sharding import gathered
+
 Model = nn.Module
 
 PASS_TOKENS = 128
@@ -164,7 +166,9 @@ def batched_logprobs(
 ) -> Tensor:
     """`response_logprobs` without gradients, micro-batch by micro-batch; `[N, T]`."""
     compute = partial(response_logprobs, model, temperature=temperature, pad_id=pad_id)
-    return in_micro_batches(compute, prompt_ids, response_ids, response_mask, max_tokens).to(precision(model))
+    with gathered(model):
+        found = in_micro_batches(compute, prompt_ids, response_ids, response_mask, max_tokens)
+    return found.to(precision(model))
 
 
 def in_micro_batches(
@@ -190,5 +194,7 @@ def in_micro_batches(
         for rows in snug_batches(lengths, max_tokens):
             parts.append(compute([prompt_ids[i] for i in rows], response_ids[rows], response_mask[rows]))
             order += rows
+    if not parts:
+        return torch.zeros(response_mask.shape, device=response_ids.device)
     places = torch.tensor(order, device=response_ids.device).argsort()
     return torch.cat(parts)[places]

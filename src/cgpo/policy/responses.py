@@ -40,8 +40,7 @@ class Responses:
 
 def rollout_responses(rollout: Rollout) -> Responses:
     """The rollout's `N` responses, each with its prompt."""
-    copies = len(rollout.responses) // len(rollout.prompts)
-    prompt_ids = [ids for ids in rollout.prompt_ids for _ in range(copies)]
+    prompt_ids = [ids for ids in rollout.prompt_ids for _ in range(rollout.copies)]
     return Responses(prompt_ids, rollout.response_ids, rollout.response_mask)
 
 

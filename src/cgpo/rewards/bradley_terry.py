@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
 from cgpo.errors import UserError
@@ -38,23 +38,21 @@ class BradleyTerryReward:
         # Without a padding token transformers cannot tell where each response of a batch ends.
         self.batch_size = batch_size if model.config.pad_token_id is not None else 1
 
+    @property
+    def models(self) -> list[nn.Module]:
+        """What several processes may share in pieces."""
+        return [self.model]
+
     @torch.no_grad()
     def score(self, samples: Sequence[Sample]) -> Tensor:
-        """Rewards `[N]`, float32, on the CPU; identical samples are scored once.
-
-        Raises:
-            UserError: a reward is not finite.
-        """
+        """Rewards `[N]`, float32, on the CPU; identical samples are scored once."""
         ids = [tuple(render(self.tokenizer, sample)) for sample in samples]
         unique = sorted(set(ids), key=len)
         scores: dict[tuple[int, ...], float] = {}
         for start in range(0, len(unique), self.batch_size):
             part = unique[start : start + self.batch_size]
             scores.update(zip(part, self._forward(part).tolist(), strict=True))
-        rewards = torch.tensor([scores[row] for row in ids], dtype=torch.float32)
-        if not rewards.isfinite().all():
-            raise UserError(f"the reward model {self.model.config.name_or_path} answered a reward that is not finite")
-        return rewards
+        return torch.tensor([scores[row] for row in ids], dtype=torch.float32)
 
     def _forward(self, rows: Sequence[Sequence[int]]) -> Tensor:
         width = min(max(map(len, rows)), self.model.config.max_position_embeddings)

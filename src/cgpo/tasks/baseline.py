@@ -61,6 +61,10 @@ class BaselineCache:
         self._option = option
         self._known: dict[str, BaselineResponse | _Judged] = {}
 
+    def lacks(self, prompts: Sequence[Prompt]) -> bool:
+        """Whether one of some prompts was not seen before."""
+        return any(prompt.key not in self._known for prompt in prompts)
+
     def texts(self, prompts: Sequence[Prompt]) -> list[str]:
         """The baselines of some prompts, without waiting for their judges."""
         missing = list({p.key: p for p in prompts if p.key not in self._known}.values())

@@ -8,9 +8,13 @@ from dataclasses import dataclass
 import torch
 
 from cgpo.evaluation.assessment import assess
+from cgpo.evaluation.together import together
+from cgpo.policy.sharding import gathered
+from cgpo.processes import Processes
 from cgpo.protocols import Policy, RewardModel
 from cgpo.seeds import derived_seed
 from cgpo.tasks.expert import Expert
+from cgpo.trainer.placing import models_of
 from cgpo.types import Outcome, Prompt, Rollout, Verdict, Verdicts
 
 
@@ -60,11 +64,12 @@ def evaluate(
     seed: int,
     measures: Mapping[str, RewardModel] | None = None,
     max_tokens: int = 8192,
+    processes: Processes = Processes(),
 ) -> Evaluated:
     """Draws one response to each prompt and says how good they are.
 
-    The draws depend on the seed and the task, not on how far training has come, so that two evaluations of one run
-    differ by the policy alone.
+    The draws depend on the seed and the prompt's place, not on how far training has come, so that two evaluations of one run
+    differ by the policy alone. Of several processes each takes some prompts, and all get the whole.
 
     Args:
         policy: what is evaluated.
@@ -74,9 +79,17 @@ def evaluate(
         seed: of the run.
         measures: further numbers of a response, of which the means are reported; training never sees them.
         max_tokens: budget of one forward pass.
+        processes: that share the prompts.
     """
-    rollout = expert.sampler.sample(policy, prompts, 1, derived_seed(seed, "evaluation", expert.name))
-    found = assess(policy, reference, expert, rollout, measures, max_tokens)
+    own = processes.places(len(prompts))
+    seeds = [derived_seed(seed, "evaluation", expert.name, place) for place in own]
+    with gathered(policy.model, reference.model, *models_of(expert.reward), *models_of(expert.panel)):
+        rollout = expert.sampler.sample(policy, [prompts[place] for place in own], 1, seeds)
+        found = assess(policy, reference, expert, rollout, measures, max_tokens)
+    if processes.size > 1:
+        places = [processes.places(len(prompts), rank=rank) for rank in range(processes.size)]
+        found = together(processes.objects(found.to("cpu")), places)
+    rollout = found.rollout
     assert found.log_ratio is not None
     result = Evaluation(
         prompts=len(prompts),

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 import torch
 from lightning import LightningModule
 from torch import Tensor
 
+from cgpo.judges.silent import Silent
 from cgpo.policy.causal import CausalPolicy
+from cgpo.policy.sharding import gathered, is_sharded
+from cgpo.processes import Processes
 from cgpo.seeds import derived_seed
 from cgpo.tasks.baseline import BaselineCache, BaselineResponse
 from cgpo.tasks.expert import Expert
+from cgpo.trainer.gradients import by_mesh, settled_gradient
 from cgpo.trainer.observer import observers
+from cgpo.trainer.placing import models_of, shard_all
+from cgpo.trainer.sharing import whole_batch
+from cgpo.trainer.soundness import not_finite
+from cgpo.trainer.strategies import meshes_of, processes_of
 from cgpo.trainer.update import ConstrainedUpdate
 from cgpo.types import Prompt, Rollout, Scored, Verdicts
 
@@ -53,8 +63,9 @@ class CGPOModule(LightningModule):
         weight_optimizer: makes the torch optimizer of parameter groups: the policy's, and the critic's if there is one.
         schedule: factor of the learning rate after so many updates.
         seed: of the run; every random number is derived from it.
-        clip_norm: the gradient's largest norm; `None` leaves it.
+        clip_norm: the gradient's largest norm, the critic's apart from the policy's; `None` leaves it.
         baseline: where baseline responses come from, see `BaselineCache`.
+        mixed: where models are sharded, compute in bfloat16 on weights in full precision.
     """
 
     def __init__(
@@ -67,6 +78,7 @@ class CGPOModule(LightningModule):
         seed: int,
         clip_norm: float | None = 1.0,
         baseline: str = "golden",
+        mixed: bool = False,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -78,9 +90,34 @@ class CGPOModule(LightningModule):
         self.critic = update.attach(policy)
         self.seed = seed
         self.clip_norm = clip_norm
+        self.mixed = mixed
         self._weight_optimizer = weight_optimizer
         self._schedule = schedule
-        self.baselines = {e.name: BaselineCache(e, self.reference, seed, baseline) for e in experts}
+        self.baseline = baseline
+        self.processes = Processes()
+        self.problems: dict[str, str] = {}
+        self.baselines = self._baselines()
+        sizes = [expert.batch_size for expert in self.experts]
+        self._offsets = {e.name: offset for e, offset in zip(self.experts, accumulate(sizes, initial=0), strict=False)}
+
+    @property
+    def judge_models(self) -> list[torch.nn.Module]:
+        """The language models of this process's judges."""
+        found = [model for expert in self.experts for model in models_of(expert.panel)]
+        return list({id(model): model for model in found}.values())
+
+    def configure_model(self) -> None:
+        """Finds out who shares the batch, and leaves each process its piece where models are sharded."""
+        trainer: Any = self.trainer
+        self.processes = self.update.processes = processes_of(trainer)
+        if self.processes.peer:
+            self.experts = tuple(replace(e, panel=Silent(e.panel.names), gold=None, also=None) for e in self.experts)
+            self.baselines = self._baselines()
+        meshes = meshes_of(trainer)
+        if meshes is not None and not is_sharded(self.model):
+            rewards = [model for expert in self.experts for model in models_of(expert.reward)]
+            trained = [self.model] if self.critic is None else [self.model, self.critic]
+            shard_all([*trained, self.reference.model], [*rewards, *self.judge_models], meshes, self.mixed)
 
     def on_fit_start(self) -> None:
         """Puts the reference beside the policy; it is no submodule, so that no checkpoint carries it."""
@@ -95,49 +132,67 @@ class CGPOModule(LightningModule):
 
         All tasks draw first, so that one task's judges work while the next task's responses are generated; then each
         task's gradient is added to the policy's at the same weights. Only one task's graph is alive at a time. Nothing
-        waits for a verdict that can be done without it.
+        waits for a verdict that can be done without it. Of several processes each draws, judges and differentiates its
+        own prompts of each task's batch; the objective is of the whole batch.
         """
         optimizer: Any = self.optimizers()
         optimizer.zero_grad()
-        drawn = {expert.name: self.draw(expert, batch[expert.name]) for expert in self.experts}
-        assessed: dict[str, Assessed] = {}
-        for expert in self.experts:
-            assessed[expert.name] = self.assess(expert, drawn.pop(expert.name))
-            self.improve(expert, assessed[expert.name])
+        self.problems.clear()
+        with gathered(*self.judge_models):
+            drawn = {expert.name: self.draw(expert, batch[expert.name]) for expert in self.experts}
+            assessed: dict[str, Assessed] = {}
+            for expert in self.experts:
+                assessed[expert.name] = self.assess(expert, drawn.pop(expert.name))
+                self.improve(expert, assessed[expert.name])
         for _ in range(1, self.update.epochs):
             with self.stage("step"):
-                self.clip()
+                self.settle()
                 # Lightning counts the steps of its own optimizer, and an iteration is one.
                 optimizer.optimizer.step()
                 optimizer.zero_grad()
             for expert in self.experts:
                 self.improve(expert, self.again(assessed[expert.name]))
         with self.stage("step"):
-            self.clip()
+            self.settle()
             optimizer.step()
             scheduler: Any = self.lr_schedulers()
             scheduler.step()
+        if self.problems:
+            self.tell("on_skipped", dict(self.problems), assessed)
 
     def draw(self, expert: Expert, prompts: Sequence[Prompt]) -> Drawn:
-        """Rolls out a task's prompts, sends the responses to its judges, and scores them meanwhile.
+        """Rolls out this process's part of a task's prompts, sends it to the judges, and scores it meanwhile.
 
         The prompts' baseline responses, where they are new, are on their way to the judges before that.
         """
-        with self.stage("baselines"):
-            self.baselines[expert.name].texts(prompts)
-        seed = derived_seed(self.seed, "rollout", self.global_step, expert.name, self.global_rank)
-        with self.stage("rollout"):
-            rollout = expert.sampler.sample(self.policy, prompts, expert.responses_per_prompt, seed)
+        own = self.own(expert, prompts)
+        self.prepare(expert, list(own.values()))
+        seeds = [derived_seed(self.seed, "rollout", self.global_step, expert.name, place) for place in own]
+        with self.stage("rollout"), gathered(self.model):
+            rollout = expert.sampler.sample(self.policy, list(own.values()), expert.responses_per_prompt, seeds)
         self.tell("on_rollout", expert, rollout)
         verdicts = expert.panel.submit(rollout.samples)
-        with self.stage("reward"):
+        with self.stage("reward"), gathered(*models_of(expert.reward)):
             reward = expert.reward.score(rollout.samples)
         self.tell("on_reward", expert, rollout, reward)
         return Drawn(rollout, reward, verdicts)
 
+    def own(self, expert: Expert, prompts: Sequence[Prompt]) -> dict[int, Prompt]:
+        """This process's part of a task's batch, by place."""
+        places = self.processes.places(len(prompts), self._offsets[expert.name])
+        return {place: prompts[place] for place in places}
+
+    def prepare(self, expert: Expert, prompts: Sequence[Prompt]) -> None:
+        """Draws and scores baseline responses that are new, and sends them to the judges; all processes together."""
+        baselines = self.baselines[expert.name]
+        if self.processes.any(baselines.lacks(prompts)):
+            with self.stage("baselines"), gathered(self.reference.model, *models_of(expert.reward)):
+                baselines.texts(prompts)
+
     def assess(self, expert: Expert, drawn: Drawn) -> Assessed:
         """Waits for a task's verdicts, and gathers what its optimizer sees."""
         rollout = drawn.rollout
+        self.prepare(expert, rollout.prompts)
         with self.stage("reference"):
             texts = self.baselines[expert.name].texts(rollout.prompts)
             forward = self.update.forward(self.policy, self.reference, expert, rollout, texts)
@@ -155,26 +210,41 @@ class CGPOModule(LightningModule):
             return replace(assessed, scored=self.update.refresh(self.policy, assessed.rollout, assessed.scored))
 
     def improve(self, expert: Expert, assessed: Assessed) -> None:
-        """Adds `ρ_l` times a task's gradient to the policy's."""
-        rollout, baselines, scored = assessed.rollout, assessed.baselines, assessed.scored
+        """Adds `ρ_l` times a task's gradient to the policy's, unless a number of its batch is not finite."""
         with self.stage("update"):
-            objective = self.update.backward(self.policy, expert, rollout, scored, baselines, self.manual_backward)
+            offset = self._offsets[expert.name]
+            whole, rows = whole_batch(assessed.scored, self.processes, expert.batch_size, offset)
+            if problem := not_finite(whole):
+                self.problems[expert.name] = problem
+                return
+            rollout, baselines = assessed.rollout, assessed.baselines
+            objective = self.update.backward(
+                self.policy, expert, rollout, whole, baselines, self.manual_backward, rows
+            )
         self.tell("on_objective", expert, objective)
 
-    def clip(self) -> None:
-        """Cuts the gradient to its largest norm, the critic's apart from the policy's."""
-        if self.clip_norm is not None:
-            for model in (self.model, self.critic):
-                if model is not None:
-                    torch.nn.utils.clip_grad_norm_(model.parameters(), self.clip_norm)
+    def settle(self) -> None:
+        """Adds up the processes' gradients and cuts them; where a number was not finite there is no gradient at all."""
+        models = [model for model in (self.model, self.critic) if model is not None]
+        if not self.problems:
+            norms = [settled_gradient(model, self.processes, self.clip_norm) for model in models]
+            if not all(map(math.isfinite, norms)):
+                self.problems["gradient"] = "the gradient is not finite"
+        if self.problems:
+            for model in models:
+                model.zero_grad(set_to_none=True)
 
     def configure_optimizers(self) -> Any:
         """The policy's optimizer and its learning-rate schedule, stepped once an update."""
-        groups: list[dict[str, Any]] = [{"params": [p for p in self.model.parameters() if p.requires_grad]}]
+        groups = [{"params": of_mesh} for of_mesh in by_mesh(p for p in self.model.parameters() if p.requires_grad)]
         if self.critic is not None:
-            groups.append({"params": list(self.critic.parameters()), "lr": self.update.critic_learning_rate})
+            rate = self.update.critic_learning_rate
+            groups += [{"params": of_mesh, "lr": rate} for of_mesh in by_mesh(self.critic.parameters())]
         optimizer = self._weight_optimizer(groups)
         return [optimizer], [torch.optim.lr_scheduler.LambdaLR(optimizer, self._schedule)]
+
+    def _baselines(self) -> dict[str, BaselineCache]:
+        return {e.name: BaselineCache(e, self.reference, self.seed, self.baseline) for e in self.experts}
 
     def tell(self, hook: str, *args: Any) -> None:
         """Calls a hook of every observer among the trainer's callbacks."""

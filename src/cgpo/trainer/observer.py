@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lightning import Callback, LightningModule
@@ -34,6 +34,13 @@ class Observer(Callback):
 
     def on_objective(self, module: LightningModule, expert: Expert, objective: Objective) -> None:
         """The task's gradient was added to the policy's."""
+
+    def on_skipped(self, module: LightningModule, problems: Mapping[str, str], assessed: Mapping[str, Any]) -> None:
+        """The update left the weights alone, for numbers that are not finite.
+
+        `problems` says what was found, by task, or under `gradient`; `assessed` has this process's part of each task's
+        batch (`cgpo.trainer.module.Assessed`).
+        """
 
     def on_stage(self, module: LightningModule, stage: str, seconds: float) -> None:
         """A stage of one task's part of the iteration ended after so many wall-clock seconds."""

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cgpo.errors import UserError
 from cgpo.policy.causal import CausalPolicy
 from cgpo.policy.critic import Critic
-from cgpo.policy.logprobs import in_micro_batches, response_logprobs, snug_batches
+from cgpo.policy.logprobs import in_micro_batches, precision, response_logprobs, snug_batches
 from cgpo.policy.responses import Responses, baseline_responses, rollout_responses
+from cgpo.policy.sharding import gathered, is_sharded
+from cgpo.processes import Processes
 from cgpo.protocols import Policy
 from cgpo.tasks.baseline import BaselineResponse, rewards_of, satisfied_of
 from cgpo.tasks.expert import Expert
@@ -59,6 +61,7 @@ class ConstrainedUpdate:
         epochs: steps that are taken on each rollout; the paper's optimizers take one.
         critic_learning_rate: of the critic, for objectives that need values; `None` for no critic.
         critic: the value function, once there is a policy to copy.
+        processes: those that share the batch.
 
     Raises:
         UserError: a setting is out of its range.
@@ -69,6 +72,7 @@ class ConstrainedUpdate:
     epochs: int = 1
     critic_learning_rate: float | None = None
     critic: Critic | None = field(default=None, init=False, repr=False)
+    processes: Processes = field(default=Processes(), init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -109,14 +113,15 @@ class ConstrainedUpdate:
         baselines: Sequence[BaselineResponse],
     ) -> Scored:
         """The batch as the optimizer sees it; `reward` is `[N]`."""
-        shape = (len(rollout.prompts), len(rollout.responses) // len(rollout.prompts))
+        shape = (len(rollout.prompts), rollout.copies)
+        tokens = (*shape, rollout.response_mask.shape[1])
         device = rollout.response_ids.device
-        values = None if forward.values is None else forward.values.view(*shape, -1)
+        values = None if forward.values is None else forward.values.view(tokens)
         return Scored(
-            logprobs=forward.current.view(*shape, -1),
-            reference_logprobs=forward.reference.view(*shape, -1),
-            sampled_logprobs=forward.current.view(*shape, -1),
-            response_mask=rollout.response_mask.view(*shape, -1),
+            logprobs=forward.current.view(tokens),
+            reference_logprobs=forward.reference.view(tokens),
+            sampled_logprobs=forward.current.view(tokens),
+            response_mask=rollout.response_mask.view(tokens),
             reward=reward.to(device).view(shape),
             satisfied=verdicts.satisfied.to(device).view(shape),
             decided=verdicts.decided.to(device).view(shape),
@@ -150,16 +155,20 @@ class ConstrainedUpdate:
         scored: Scored,
         baselines: Sequence[BaselineResponse],
         backward: Callable[[Tensor], None],
+        rows: Tensor | None = None,
     ) -> Objective:
         """Adds `ρ_l` times the objective's gradient to the weights of the policy, and of the critic.
+
+        Of several processes each adds the part of its own responses: their sum is the gradient.
 
         Args:
             policy: whose weights get the gradient.
             expert: the task.
-            rollout: its responses.
-            scored: the same, as the optimizer sees them.
-            baselines: the prompts' baseline responses.
+            rollout: the responses of this process, to `b` prompts.
+            scored: the task's whole batch, as the optimizer sees it.
+            baselines: the `b` prompts' baseline responses.
             backward: runs the backward pass of a scalar (`LightningModule.manual_backward`).
+            rows: `[b]` which rows of the whole batch are this process's; `None` for all.
 
         Returns:
             The objective, detached.
@@ -172,45 +181,68 @@ class ConstrainedUpdate:
         )
         leaves = [own, fallback] if values is None else [own, fallback, values]
         weights = torch.autograd.grad(objective.loss, leaves, allow_unused=True)
+        own_weights = [None if w is None else w if rows is None else w[rows.to(w.device)] for w in weights]
         responses = rollout_responses(rollout)
-        logprobs = partial(response_logprobs, policy.model, temperature=rollout.temperature, pad_id=policy.pad_id)
-        self._accumulate(logprobs, responses, weights[0], expert.weight, backward)
+        model, pad_id = policy.model, policy.pad_id
+        logprobs = partial(response_logprobs, model, temperature=rollout.temperature, pad_id=pad_id)
+        self._accumulate(model, logprobs, responses, own_weights[0], expert.weight, backward)
         if expert.optimizer.uses_baseline_logprobs:
             ends = baseline_responses(policy, rollout, [baseline.text for baseline in baselines])
-            self._accumulate(logprobs, ends, weights[1], expert.weight, backward)
+            self._accumulate(model, logprobs, ends, own_weights[1], expert.weight, backward)
         if self.critic is not None and values is not None:
-            self._accumulate(partial(self.critic, pad_id=policy.pad_id), responses, weights[2], expert.weight, backward)
+            compute = partial(self.critic, pad_id=pad_id)
+            self._accumulate(self.critic, compute, responses, own_weights[2], expert.weight, backward)
         return Objective(objective.loss.detach(), objective.metrics)
 
     def _accumulate(
         self,
+        model: nn.Module,
         compute: Compute,
         responses: Responses,
         weights: Tensor | None,
         scale: float,
         backward: Callable[[Tensor], None],
     ) -> None:
+        """Differentiates `Σ weights · compute(responses)`, micro-batch by micro-batch."""
         if weights is None:
             return
-        weights = weights.reshape(responses.ids.shape)
+        # Other processes' responses may be longer.
+        weights = weights.flatten(0, -2)[:, : responses.ids.shape[1]]
         rows = (weights != 0).any(-1).nonzero().squeeze(-1).tolist()
         lengths = responses.lengths
-        for part in snug_batches([lengths[i] for i in rows], self.max_tokens):
+        parts = snug_batches([lengths[i] for i in rows], self.max_tokens)
+        idle = 0
+        if is_sharded(model):
+            # Its pieces are gathered anew for each pass, by all processes at the same time.
+            idle = self.processes.largest(len(parts)) - len(parts)
+            scale *= self.processes.size  # FSDP takes the mean over processes
+        for part in parts:
             chosen = [rows[i] for i in part]
             numbers = compute(*responses.of(chosen))
             backward(scale * (numbers * weights[chosen][:, : numbers.shape[1]]).sum())
+        for _ in range(idle):
+            backward(0.0 * compute(*_a_token(responses)).sum())
 
     def _logprobs(self, policy: Policy, responses: Responses, temperature: float) -> Tensor:
-        compute = partial(response_logprobs, policy.model, temperature=temperature, pad_id=policy.pad_id)
-        return self._computed(compute, responses)
+        model = policy.model
+        compute = partial(response_logprobs, model, temperature=temperature, pad_id=policy.pad_id)
+        return self._computed(model, compute, responses)
 
     def _values(self, policy: Policy, responses: Responses) -> Tensor | None:
         if self.critic is None:
             return None
-        return self._computed(partial(self.critic, pad_id=policy.pad_id), responses)
+        return self._computed(self.critic, partial(self.critic, pad_id=policy.pad_id), responses)
 
-    def _computed(self, compute: Compute, responses: Responses) -> Tensor:
-        return in_micro_batches(compute, responses.prompt_ids, responses.ids, responses.mask, self.max_tokens)
+    def _computed(self, model: nn.Module, compute: Compute, responses: Responses) -> Tensor:
+        with gathered(model):
+            found = in_micro_batches(compute, responses.prompt_ids, responses.ids, responses.mask, self.max_tokens)
+        return found.to(precision(model))
+
+
+def _a_token(responses: Responses) -> tuple[list[Sequence[int]], Tensor, Tensor]:
+    """The shortest that a model can be run on."""
+    ids = responses.ids.new_zeros(1, 1)
+    return [(0,)], ids, torch.ones_like(ids, dtype=torch.bool)
 
 
 def _violations(verdicts: Sequence[Verdict]) -> Tensor:
@@ -222,4 +254,4 @@ def _identity(responses: Responses, shape: tuple[int, int]) -> Tensor:
     rows = [tuple(ids[keep].tolist()) for ids, keep in zip(responses.ids, responses.mask, strict=True)]
     prompts, copies = shape
     groups = [rows[b * copies : (b + 1) * copies] for b in range(prompts)]
-    return torch.tensor([[group.index(row) for row in group] for group in groups])
+    return torch.tensor([[group.index(row) for row in group] for group in groups], dtype=torch.int64).view(shape)

@@ -65,10 +65,18 @@ class HackingAlarm(Observer):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The file is there from the start."""
-        self.path.touch()
+        if trainer.is_global_zero:
+            self.path.touch()
 
     def on_evaluation(self, module: LightningModule, expert: Expert, label: str, result: Evaluated) -> None:
-        """Takes a reading of every signal, and says what gives alarm."""
+        """Takes a reading of every signal, and says what gives alarm; the first of several processes does."""
+        fired = module.trainer.is_global_zero and self._takes_reading(module, expert, result)
+        if self.stop and label == "during" and module.trainer.strategy.broadcast(fired):
+            module.print(f"alarm: the run ends at update {module.global_step}, as callbacks.alarm.stop says")
+            module.trainer.should_stop = True
+
+    def _takes_reading(self, module: LightningModule, expert: Expert, result: Evaluated) -> bool:
+        """Whether there is an alarm."""
         fired: dict[str, Alarm] = {}
         rows: list[dict[str, Any]] = []
         found = self._found(expert, result)
@@ -85,9 +93,7 @@ class HackingAlarm(Observer):
         if found:
             for logger in module.trainer.loggers:
                 logger.log_metrics({f"alarm/{expert.name}": float(bool(fired))}, module.global_step)
-        if fired and self.stop and label == "during":
-            module.print(f"alarm: the run ends at update {module.global_step}, as callbacks.alarm.stop says")
-            module.trainer.should_stop = True
+        return bool(fired)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Closes the held-out judges."""

@@ -30,6 +30,5 @@ class BaselinesAhead(Observer):
             return
         steps = Steps(module.experts, trainer.max_steps, module.seed)
         coming = [steps[t] for t in range(module.global_step, min(module.global_step + self.updates, len(steps)))]
-        with module.stage("baselines"):
-            for expert in module.experts:
-                module.baselines[expert.name].texts([prompt for batch in coming for prompt in batch[expert.name]])
+        for expert in module.experts:
+            module.prepare(expert, [p for batch in coming for p in module.own(expert, batch[expert.name]).values()])

@@ -65,4 +65,12 @@ class Evaluator(Observer):
 
     def _of_task(self, module: Any, expert: Expert, most: int) -> Evaluated:
         prompts = expert.held_out[:most]
-        return evaluate(module.policy, module.reference, expert, prompts, module.seed, self.measures)
+        return evaluate(
+            module.policy,
+            module.reference,
+            expert,
+            prompts,
+            module.seed,
+            self.measures,
+            processes=module.processes,
+        )

@@ -42,7 +42,7 @@ class SampleLog(Observer):
         self, module: LightningModule, expert: Expert, rollout: Rollout, verdicts: Verdicts, scored: Scored
     ) -> None:
         """Keeps the first responses of an update's batch."""
-        if module.global_step % self.every:
+        if module.global_step % self.every or not module.trainer.is_global_zero:
             return
         kept = list(range(min(self.per_task, len(rollout.responses))))
         columns = {
@@ -60,6 +60,8 @@ class SampleLog(Observer):
             "calibrated_reward": _calibrated(module, expert, result, kept),
             "kl": result.log_ratio.tolist(),
         }
+        if not module.trainer.is_global_zero:
+            return
         rows = [
             _row(module, expert, "held_out", result.rollout, result.verdicts, columns, result.gold, i) for i in kept
         ]
@@ -76,7 +78,9 @@ class SampleLog(Observer):
 
 
 def _calibrated(module: Any, expert: Expert, result: Evaluated, kept: Sequence[int]) -> list[float]:
-    baselines = module.baselines[expert.name].lookup([result.rollout.prompts[i] for i in kept])
+    prompts = [result.rollout.prompts[i] for i in kept]
+    module.prepare(expert, prompts)
+    baselines = module.baselines[expert.name].lookup(prompts)
     reward = result.reward[list(kept)]
     return torch.sigmoid(reward - torch.tensor([b.reward for b in baselines])).tolist()
 

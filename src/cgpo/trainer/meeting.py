@@ -1,0 +1,128 @@
+"""How the processes of a run meet: what their launcher says of each, and the process group that they form."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.environments import ClusterEnvironment, SLURMEnvironment
+from torch import distributed
+
+MEETING = "CGPO_MEETING"
+"""Names the file by which processes of one machine meet, where `cgpo.composition.supervisor` started them."""
+PATIENCE = timedelta(hours=6)
+"""How long a process waits for the others; the watchdog says long before what a run waits for."""
+
+
+@dataclass(frozen=True)
+class Seat:
+    """What a launcher says of one process.
+
+    Attributes:
+        rank: among all processes.
+        local_rank: among those of the same machine.
+        size: all processes.
+        address: where they meet, as `torch.distributed.init_process_group` takes it.
+    """
+
+    rank: int = 0
+    local_rank: int = 0
+    size: int = 1
+    address: str = ""
+
+
+def seat(environment: Mapping[str, str] = os.environ) -> Seat | None:
+    """This process's seat, where `torchrun`, SLURM or our own supervisor started it; `None` where a person did."""
+    if {"RANK", "LOCAL_RANK", "WORLD_SIZE"} <= environment.keys():
+        rank, local_rank, size = (int(environment[name]) for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"))
+        return Seat(rank, local_rank, size, environment.get(MEETING, "env://"))
+    if int(environment.get("SLURM_NTASKS", "1")) > 1 and SLURMEnvironment.detect():
+        slurm = SLURMEnvironment(auto_requeue=False)
+        address = f"tcp://{slurm.main_address}:{slurm.main_port}"
+        return Seat(slurm.global_rank(), slurm.local_rank(), slurm.world_size(), address)
+    return None
+
+
+def supervised() -> bool:
+    """Whether our own supervisor started this process: it has checked everything, and has claimed the run's folder."""
+    return MEETING in os.environ
+
+
+def join(taken: Seat) -> None:
+    """Forms the process group with the others; does nothing where there is one already.
+
+    Tensors on the CPU are exchanged by gloo, those on a GPU by NCCL.
+    """
+    if distributed.is_initialized():
+        return
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    if torch.cuda.is_available():
+        torch.cuda.set_device(taken.local_rank % torch.cuda.device_count())
+    meeting: dict[str, Any] = {"init_method": taken.address} if taken.address else {"store": distributed.HashStore()}
+    distributed.init_process_group(backend, **meeting, rank=taken.rank, world_size=taken.size, timeout=PATIENCE)
+
+
+def leave() -> None:
+    """Ends the process group, when all have come so far: one that is left early may abort the others."""
+    if distributed.is_initialized():
+        distributed.barrier()
+        distributed.destroy_process_group()
+
+
+class Joined(ClusterEnvironment):
+    """Tells Lightning of processes that have met already.
+
+    Args:
+        taken: this process's seat.
+        devices: processes of a machine.
+    """
+
+    def __init__(self, taken: Seat, devices: int) -> None:
+        self._taken = taken
+        self._devices = devices
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def main_address(self) -> str:
+        """Not asked for any more."""
+        return "127.0.0.1"
+
+    @property
+    def main_port(self) -> int:
+        """Not asked for any more."""
+        return 0
+
+    @staticmethod
+    def detect() -> bool:
+        """Never by itself."""
+        return False
+
+    def world_size(self) -> int:
+        """All processes."""
+        return self._taken.size
+
+    def set_world_size(self, size: int) -> None:
+        """It is known."""
+
+    def global_rank(self) -> int:
+        """Among all."""
+        return self._taken.rank
+
+    def set_global_rank(self, rank: int) -> None:
+        """It is known."""
+
+    def local_rank(self) -> int:
+        """Among those of the machine."""
+        return self._taken.local_rank
+
+    def node_rank(self) -> int:
+        """Of the machine."""
+        return self._taken.rank // self._devices

@@ -1,0 +1,34 @@
+"""The models of a run over its processes: which of them lie in pieces, and which are left as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import nn
+
+from cgpo.policy.sharding import is_sharded, shard, split_matrices
+
+
+def models_of(holder: object) -> list[nn.Module]:
+    """The language models that a reward model or a panel runs in this process, where it says so by `models`."""
+    return list(getattr(holder, "models", ()))
+
+
+def shard_all(own: Iterable[nn.Module], frozen: Iterable[nn.Module], meshes: tuple[Any, Any], mixed: bool) -> None:
+    """Leaves each process its piece of every model, in place.
+
+    Args:
+        own: the policy, its critic and the reference: their matrices are cut over tensor-parallel peers, too.
+        frozen: reward and judge models; one that was put on another kind of device than the policy stays whole there.
+        meshes: of the processes that share the batch, and of the tensor-parallel peers.
+        mixed: the policy's own models compute in bfloat16.
+    """
+    data, peers = meshes
+    for model in own:
+        if peers.size() > 1:
+            split_matrices(model, peers)
+        shard(model, data, mixed)
+    for model in frozen:
+        if not is_sharded(model) and next(model.parameters()).device.type == data.device_type:
+            shard(model, data)

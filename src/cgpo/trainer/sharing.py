@@ -1,0 +1,43 @@
+"""A task's batch over several processes: each has some prompts, all see the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from cgpo.processes import Processes
+from cgpo.types import Scored
+
+
+def whole_batch(scored: Scored, processes: Processes, count: int, offset: int) -> tuple[Scored, Tensor]:
+    """The task's whole batch, put together from what each process has of it.
+
+    Every mean of an objective is over the task's whole batch (eq. 12), and so every process forms the same objective
+    of the same numbers, whatever the number of processes.
+
+    Args:
+        scored: this process's part; `b` prompts, perhaps none.
+        processes: that share the batch.
+        count: prompts of the whole batch.
+        offset: where their dealing began, see `Processes.places`.
+
+    Returns:
+        The whole batch in the order of its prompts; `[b]` the rows of it that are this process's, in their order.
+    """
+    if processes.alone:
+        return scored, torch.arange(len(scored.reward))
+    own: list[Tensor] = []
+    scored.map(lambda tensor: own.append(tensor) or tensor)
+    of_ranks = processes.rows(own)
+    rows = [_rows(processes.places(count, offset, rank), len(found[0])) for rank, found in enumerate(of_ranks)]
+    order = torch.tensor([row for of_rank in rows for row in of_rank], dtype=torch.int64).argsort()
+    together = iter([torch.cat(parts)[order.to(parts[0].device)] for parts in zip(*of_ranks, strict=True)])
+    return scored.map(lambda _: next(together)), torch.tensor(rows[processes.rank], dtype=torch.int64)
+
+
+def _rows(places: Sequence[int], count: int) -> list[int]:
+    """The rows of a process's prompts; a sampler may answer several for each that it is asked, all alike."""
+    times = count // max(1, len(places))
+    return [place * times + i for place in places for i in range(times)]
