@@ -11,10 +11,14 @@ from omegaconf import DictConfig
 from cgpo.composition.build import build_experts, close_panels
 from cgpo.composition.classes import make
 from cgpo.composition.command import run_command
-from cgpo.composition.session import begin
+from cgpo.composition.plan import Config
+from cgpo.composition.session import Session, begin
+from cgpo.composition.supervisor import supervise
 from cgpo.policy.causal import load_policy
+from cgpo.policy.sharding import whole_state
 from cgpo.trainer.fit import choose_threads, fit
 from cgpo.trainer.loggers import close, csv_logger
+from cgpo.trainer.meeting import Seat, met
 from cgpo.trainer.module import CGPOModule
 from cgpo.trainer.schedule import WarmupCosine
 from cgpo.trainer.summary import show, summarise, write_summary
@@ -28,35 +32,52 @@ def train(config: DictConfig) -> None:
     """
     start = time.perf_counter()
     session = begin(config)
-    store, folder = session.store, session.folder
+    store, hardware = session.store, session.hardware
     made = {key: store.resolve(session.plan[key]) for key in ("model", "tasks", "reward", "judges", "callbacks")}
     plan = {**session.plan, **made}
+    if session.seat is None and hardware.processes > 1:
+        supervise(session.folder, hardware.devices)
+    elif hardware.strategy == "single":
+        run(session, plan, start)
+    else:
+        with met(session.seat or Seat()):
+            run(session, plan, start)
+
+
+def run(session: Session, plan: Config, start: float) -> None:
+    """Trains as this process of the run, and evaluates; the first process leaves the results in the run's folder.
+
+    Args:
+        session: the run.
+        plan: of what is to be built, without references.
+        start: when the command began.
+    """
+    folder, hardware, weights, updates = session.folder, session.hardware, plan["weights"], plan["updates"]
     policy = load_policy(**plan["model"])
     experts = build_experts(plan, session.prompts, policy, session.announce)
-    threads = choose_threads(plan["trainer"]["threads"], policy, experts[0])
-
-    weights, seed, updates = plan["weights"], plan["seed"], plan["updates"]
+    threads = choose_threads(plan["trainer"]["threads"], policy, experts[0], hardware.devices)
     module = CGPOModule(
         policy=policy,
         experts=experts,
         update=make(plan["update"]),
         weight_optimizer=partial(torch.optim.AdamW, lr=weights["learning_rate"], weight_decay=weights["weight_decay"]),
         schedule=WarmupCosine(updates, weights["warmup_steps"], weights["final_factor"]),
-        seed=seed,
+        seed=plan["seed"],
         clip_norm=weights["clip_norm"],
         baseline=plan["baseline"],
+        mixed=hardware.mixed_pieces,
     )
     callbacks = make(plan["callbacks"])
-    loggers = [csv_logger(folder), *make(plan["logger"]).values()]
+    loggers = [csv_logger(folder), *make(plan["logger"]).values()] if session.first else []
     try:
-        fit(module, updates, plan["trainer"]["options"], list(callbacks.values()), loggers)
+        fit(module, updates, hardware, list(callbacks.values()), loggers)
     finally:
         close(loggers)
         close_panels(experts)
-    policy.save(folder / "policy")
+    state = whole_state(policy.model)
 
     seconds = {
-        **store.seconds,
+        **session.store.seconds,
         **callbacks["metrics"].totals,
         "evaluation": callbacks["evaluation"].seconds,
         "total": time.perf_counter() - start,
@@ -64,15 +85,18 @@ def train(config: DictConfig) -> None:
     summary = summarise(
         callbacks["evaluation"].results,
         seconds,
-        seed=seed,
+        seed=plan["seed"],
         updates=module.global_step,
         threads=threads,
+        processes=hardware.processes,
         optimizer=type(experts[0].optimizer).__name__,
         judges=sorted(plan["judges"]),
     )
-    write_summary(folder / "summary.json", summary)
-    show(summary, session.console)
-    session.announce(f"all of it lies in {folder}")
+    if session.first:
+        policy.save(folder / "policy", state)
+        write_summary(folder / "summary.json", summary)
+        show(summary, session.console)
+        session.announce(f"all of it lies in {folder}")
 
 
 if __name__ == "__main__":

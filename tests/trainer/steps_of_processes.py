@@ -18,7 +18,7 @@ from cgpo.optimizer import CODPO, CRPG, CRRAFT, DPO, GRPO, PPO, RAFT, REINFORCE,
 from cgpo.stages.offline import OfflinePairs
 from cgpo.stages.preferences import write_pairs
 from cgpo.tasks.expert import Expert
-from cgpo.trainer.meeting import Joined, join, leave, seat
+from cgpo.trainer.meeting import Joined, met, seat
 from cgpo.trainer.module import CGPOModule
 from cgpo.trainer.steps import Steps
 from cgpo.trainer.strategies import strategy_of
@@ -109,12 +109,11 @@ def results(names: Sequence[str], devices: int, strategy: str, folder: Path, pee
 def main() -> None:
     taken = seat()
     assert taken is not None
-    join(taken)
     strategy, peers, folder, *names = sys.argv[1:]
-    found = dict(results(names, taken.size, strategy, Path(folder), int(peers)))
+    with met(taken):
+        found = dict(results(names, taken.size, strategy, Path(folder), int(peers)))
     if taken.rank == 0:
         torch.save(found, Path(folder) / f"{strategy}-{taken.size}-{peers}.pt")
-    leave()
 
 
 if __name__ == "__main__":

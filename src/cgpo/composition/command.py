@@ -23,6 +23,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from cgpo.composition.supervisor import tie_to_supervisor
 from cgpo.composition.sweep import record_failure
 from cgpo.composition.wording import choose
 from cgpo.errors import UserError
@@ -52,6 +53,7 @@ def run_command(task: Callable[[DictConfig], None], root: str = "train", sweeps:
         sweeps: whether it makes sense to run the command with several values of a key.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    tie_to_supervisor()
 
     def guarded(config: DictConfig) -> None:
         if HydraConfig.get().mode is RunMode.MULTIRUN:

@@ -24,9 +24,9 @@ NOISE = (
 """Warnings of libraries that say nothing a person could act on."""
 
 
-def screen() -> tuple[Console, Announce]:
-    """The console, and what says a dim line on it."""
-    console = Console()
+def screen(silent: bool = False) -> tuple[Console, Announce]:
+    """The console, and what says a dim line on it; where another process speaks, neither shows anything."""
+    console = Console(quiet=silent)
     return console, partial(console.print, style="dim", highlight=False, soft_wrap=True)
 
 

@@ -9,8 +9,10 @@ from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
+from torch import distributed
 
 from cgpo.errors import UserError
+from cgpo.trainer.meeting import join, seat, supervised
 
 OWN = ("config.yaml", "summary.json", "evaluation.json", "benchmark.json", "metrics.csv", "samples.jsonl", "policy")
 """The files that make a folder a run's."""
@@ -24,8 +26,17 @@ class NeverOverwrite(Callback):
     """
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        """Of a single run."""
-        config.hydra.run.dir = _own_folder(config.hydra.run.dir)
+        """Of a single run; processes that a launcher started take the folder that the first of them takes."""
+        taken = seat()
+        if supervised():
+            return
+        if taken is None or taken.size == 1:
+            config.hydra.run.dir = _own_folder(config.hydra.run.dir)
+            return
+        join(taken)
+        folder = [_own_folder(config.hydra.run.dir) if taken.rank == 0 else ""]
+        distributed.broadcast_object_list(folder, src=0)
+        config.hydra.run.dir = folder[0]
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Of a sweep."""

@@ -18,6 +18,8 @@ from cgpo.composition.run_folder import write_config
 from cgpo.composition.values import check_values
 from cgpo.data.source import PromptSplits
 from cgpo.stages.artifacts import ArtifactStore
+from cgpo.trainer.hardware import Hardware, check_seat, hardware_of
+from cgpo.trainer.meeting import Seat, seat, supervised
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Session:
         plan: see `cgpo.composition.plan`.
         prompts: of each task.
         store: what the pipeline makes.
+        hardware: what it trains on.
+        seat: of this process; `None` where it is to train alone, or to start those that do.
     """
 
     folder: Path
@@ -39,6 +43,13 @@ class Session:
     plan: Config
     prompts: dict[str, PromptSplits]
     store: ArtifactStore
+    hardware: Hardware
+    seat: Seat | None
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes the run's files."""
+        return self.seat is None or self.seat.rank == 0
 
 
 def begin(config: DictConfig, plan: Config | None = None) -> Session:
@@ -52,11 +63,17 @@ def begin(config: DictConfig, plan: Config | None = None) -> Session:
         UserError: the configuration or a data file is not what it should be.
     """
     quiet()
-    console, announce = screen()
+    taken = seat()
+    console, announce = screen(silent=taken is not None and taken.rank > 0)
     folder = Path(HydraConfig.get().runtime.output_dir)
     plan = plan_of(config, judge_choices(config)) if plan is None else plan
     check_values(plan)
     set_threads(plan["trainer"]["threads"])
+    hardware = hardware_of(plan["trainer"])
+    check_seat(hardware, taken)
     prompts = load_prompts(plan)
-    write_config(folder, config)
-    return Session(folder, console, announce, plan, prompts, artifact_store(plan, announce))
+    if not supervised() and (taken is None or taken.rank == 0):
+        write_config(folder, config)
+    # What the supervisor has made it has announced, too.
+    store = artifact_store(plan, screen(silent=True)[1] if supervised() else announce)
+    return Session(folder, console, announce, plan, prompts, store, hardware, taken)

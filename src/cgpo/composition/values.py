@@ -15,7 +15,7 @@ from cgpo.policy.causal import load_policy
 from cgpo.pretrained import require_model_path, torch_dtype
 from cgpo.stages.artifacts import PREFIX
 from cgpo.trainer.callbacks.alarm import KINDS
-from cgpo.trainer.fit import check_options
+from cgpo.trainer.hardware import hardware_of
 
 Rule = tuple[Callable[[Any], bool], str]
 
@@ -84,7 +84,7 @@ def check_values(plan: Config) -> None:
     for name, task in plan["tasks"].items():
         for key in ("optimizer", "rollout", "gold"):
             check_classes(f"tasks.{name}.{key}", task[key])
-    check_options(plan["trainer"]["options"])
+    hardware_of(plan["trainer"])
     _check_models(plan)
     named = ("model", "reference", "tasks", "reward", "judges", "callbacks")
     check_references(plan["pipeline"], [plan[key] for key in named])

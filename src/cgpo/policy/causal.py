@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from cgpo.errors import UserError
@@ -53,9 +54,14 @@ class CausalPolicy:
         model = deepcopy(self.model).eval().requires_grad_(False)
         return CausalPolicy(model, self.tokenizer, self.eos_ids, self.pad_id, self.context_length)
 
-    def save(self, folder: Path) -> None:
-        """Writes a folder that `AutoModelForCausalLM.from_pretrained` and `AutoTokenizer` load."""
-        self.model.save_pretrained(folder)
+    def save(self, folder: Path, state: Mapping[str, Tensor] | None = None) -> None:
+        """Writes a folder that `AutoModelForCausalLM.from_pretrained` and `AutoTokenizer` load.
+
+        Args:
+            folder: is made.
+            state: every weight by name, where the model holds but pieces of them.
+        """
+        self.model.save_pretrained(folder, state_dict=state)
         self.tokenizer.save_pretrained(folder)
 
 

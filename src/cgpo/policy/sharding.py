@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor.parallel import ColwiseParallel, ParallelStyle, RowwiseParallel, parallelize_module
@@ -64,6 +65,16 @@ def is_sharded(model: nn.Module) -> bool:
     return isinstance(model, FSDPModule)
 
 
+def whole_state(model: nn.Module) -> dict[str, Any]:
+    """Every weight of a model by name, whole and on the CPU.
+
+    Of a sharded model only the first process gets them, one at a time; all processes must ask.
+    """
+    if not is_sharded(model):
+        return {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+    return get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+
+
 @contextmanager
 def gathered(*models: nn.Module) -> Iterator[None]:
     """Sharded models are whole meanwhile: passes without gradients then need no other process.
@@ -75,13 +86,13 @@ def gathered(*models: nn.Module) -> Iterator[None]:
     parts = [part for part in parts if not getattr(part, "_cgpo_whole", False)]
     for part in parts:
         part.unshard()
-        part._cgpo_whole = True  # pyright: ignore[reportAttributeAccessIssue]
+        part._cgpo_whole = True  # pyright: ignore[reportArgumentType]
         part.set_reshard_after_forward(False, recurse=False)
     try:
         yield
     finally:
         for part in parts:
-            part._cgpo_whole = False  # pyright: ignore[reportAttributeAccessIssue]
+            part._cgpo_whole = False  # pyright: ignore[reportArgumentType]
             # A root is needed again as soon as its backward pass begins.
             part.set_reshard_after_forward(part not in models, recurse=False)
             part.reshard()

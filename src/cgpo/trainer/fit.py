@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from lightning import Trainer
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 from lightning.pytorch.loggers import Logger
 
-from cgpo.errors import UserError
 from cgpo.policy.causal import CausalPolicy
 from cgpo.tasks.expert import Expert
+from cgpo.trainer.hardware import Hardware
+from cgpo.trainer.meeting import Seat, seat
 from cgpo.trainer.module import CGPOModule
 from cgpo.trainer.steps import Steps
 from cgpo.trainer.threads import fastest_threads
@@ -22,7 +23,7 @@ from cgpo.trainer.threads import fastest_threads
 def fit(
     module: CGPOModule,
     updates: int,
-    options: Mapping[str, Any],
+    hardware: Hardware,
     callbacks: Sequence[Callback],
     loggers: Sequence[Logger],
 ) -> Trainer:
@@ -31,12 +32,12 @@ def fit(
     Args:
         module: what is trained.
         updates: optimizer steps.
-        options: of `lightning.Trainer`: accelerator, devices, strategy, precision, ….
+        hardware: on what.
         callbacks: what watches.
         loggers: where metrics go.
     """
-    trainer = Trainer(
-        **options,
+    trainer = hardware.trainer(
+        seat() or (None if hardware.strategy == "single" else Seat()),
         max_steps=updates,
         max_epochs=1,
         logger=list(loggers),
@@ -49,23 +50,17 @@ def fit(
     return trainer
 
 
-def check_options(options: Mapping[str, Any]) -> None:
-    """Asserts that `lightning.Trainer` takes these options on this machine, and that they name one device.
+def choose_threads(setting: int | str, policy: CausalPolicy, expert: Expert, processes: int = 1) -> int:
+    """Sets torch's threads: a number, or `auto` to measure a small rollout on a CPU, or to deal out its cores.
 
-    Raises:
-        UserError: they do not.
+    Args:
+        setting: a number or `auto`.
+        policy: what is measured.
+        expert: what it is measured on.
+        processes: of this machine.
     """
-    try:
-        trainer = Trainer(**options, logger=False, enable_checkpointing=False, enable_progress_bar=False)
-    except (TypeError, ValueError, MisconfigurationException) as error:
-        raise UserError(f"trainer.options: {str(error).strip().splitlines()[0]}") from error
-    if trainer.world_size != 1:
-        # A task's means are over its whole batch (eq. 12); on several devices each would take its own.
-        raise UserError(f"trainer.options: {trainer.world_size} processes, but this version trains on one device")
-
-
-def choose_threads(setting: int | str, policy: CausalPolicy, expert: Expert) -> int:
-    """Sets torch's threads: a number, or `auto` to measure a small rollout and update on a CPU."""
+    if setting == "auto" and processes > 1:
+        setting = max(1, len(os.sched_getaffinity(0)) // processes)
     if setting != "auto":
         torch.set_num_threads(int(setting))
         return int(setting)

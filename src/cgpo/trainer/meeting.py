@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import torch
-from lightning.fabric.plugins.environments import ClusterEnvironment, SLURMEnvironment
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from torch import distributed
+from torch._C._distributed_c10d import HashStore
 
 MEETING = "CGPO_MEETING"
 """Names the file by which processes of one machine meet, where `cgpo.composition.supervisor` started them."""
@@ -62,15 +65,22 @@ def join(taken: Seat) -> None:
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     if torch.cuda.is_available():
         torch.cuda.set_device(taken.local_rank % torch.cuda.device_count())
-    meeting: dict[str, Any] = {"init_method": taken.address} if taken.address else {"store": distributed.HashStore()}
+    meeting: dict[str, Any] = {"init_method": taken.address} if taken.address else {"store": HashStore()}
     distributed.init_process_group(backend, **meeting, rank=taken.rank, world_size=taken.size, timeout=PATIENCE)
 
 
-def leave() -> None:
-    """Ends the process group, when all have come so far: one that is left early may abort the others."""
-    if distributed.is_initialized():
+@contextmanager
+def met(taken: Seat) -> Iterator[None]:
+    """The others are there meanwhile; at the end all wait for each other: one that left early could abort the rest."""
+    join(taken)
+    try:
+        yield
         distributed.barrier()
         distributed.destroy_process_group()
+    finally:
+        # One that failed does not wait: the others notice that it is gone.
+        if taken.size == 1 and distributed.is_initialized():
+            distributed.destroy_process_group()
 
 
 class Joined(ClusterEnvironment):
