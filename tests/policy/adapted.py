@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from tests.policy.tiny import save_tiny, tiny_policy
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from cgpo.policy.adapters import is_adapter
 from cgpo.policy.causal import CausalPolicy
@@ -22,12 +23,14 @@ def adapted_policy(dtype: torch.dtype = torch.float64, **config: object) -> Caus
 
 
 def stir(model: nn.Module, seed: int = 0) -> None:
-    """Gives a model's adapters random values, so that they change its distributions."""
+    """Gives a model's adapters, which may lie in parts, random values, so that they change its distributions."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if is_adapter(name):
-                weight.copy_(torch.empty_like(weight).normal_(std=0.3, generator=generator))
+                value = torch.empty(weight.shape, dtype=weight.dtype).normal_(std=0.3, generator=generator)
+                parts = isinstance(weight, DTensor)
+                weight.copy_(distribute_tensor(value, weight.device_mesh, weight.placements) if parts else value)
 
 
 def base_weights(model: nn.Module) -> dict[str, Tensor]:

@@ -91,7 +91,7 @@ class SharedBase(nn.Module):
 
     @contextmanager
     def _adapters_off(self) -> Iterator[None]:
-        # peft's own switch takes `requires_grad` from the adapters, which FSDP reads once, at a model's first call.
+        # peft's own switch, `enable_adapters`, turns `requires_grad` of all adapters off and on again besides.
         for layer in self._layers:
             layer._disable_adapters = True
         try:
