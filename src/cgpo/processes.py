@@ -132,6 +132,10 @@ class Processes:
         return shapes
 
 
+ALONE = Processes()
+"""A run of one process."""
+
+
 def _padded(tensor: Tensor, size: Sequence[int]) -> Tensor:
     missing = [want - have for want, have in zip(size, tensor.shape, strict=False)]
     return pad(tensor, [n for gap in reversed(missing) for n in (0, gap)])

@@ -15,6 +15,7 @@ from cgpo.composition.plan import Config
 from cgpo.composition.session import Session, begin
 from cgpo.composition.supervisor import supervise
 from cgpo.policy.causal import load_policy
+from cgpo.policy.export import write_policy
 from cgpo.policy.sharding import whole_state
 from cgpo.trainer.fit import choose_threads, fit
 from cgpo.trainer.loggers import close, csv_logger
@@ -74,7 +75,7 @@ def run(session: Session, plan: Config, start: float) -> None:
     finally:
         close(loggers)
         close_panels(experts)
-    state = whole_state(policy.model)
+    state = whole_state(policy.model)  # of all processes together
 
     seconds = {
         **session.store.seconds,
@@ -93,7 +94,7 @@ def run(session: Session, plan: Config, start: float) -> None:
         judges=sorted(plan["judges"]),
     )
     if session.first:
-        policy.save(folder / "policy", state)
+        write_policy(policy, state, folder / "policy")
         write_summary(folder / "summary.json", summary)
         show(summary, session.console)
         session.announce(f"all of it lies in {folder}")

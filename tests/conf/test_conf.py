@@ -23,7 +23,7 @@ from cgpo.reproduction.jobs import jobs_of
 from cgpo.reproduction.methods import comparison_of
 from cgpo.stages.artifacts import _replaced
 from cgpo.stages.suite import SuitePolicy
-from cgpo.trainer.fit import check_options
+from cgpo.trainer.hardware import hardware_of
 from cgpo.trainer.loggers import wandb_logger
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -198,12 +198,13 @@ def test_pipelines(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", of_group("trainer"))
 def test_trainers(name: str) -> None:
-    config = composed(f"trainer={name}").trainer
+    config: Any = OmegaConf.to_container(composed(f"trainer={name}").trainer, resolve=True)
     if name == "gpu" and not torch.cuda.is_available():
         with pytest.raises(UserError, match=r"trainer.options: .*gpu"):
-            check_options(dict(config.options))
+            hardware_of(config)
     else:
-        check_options(dict(config.options))
+        found = hardware_of(config)
+        assert found.processes == {"cpu": 1, "gpu": 1}.get(name, torch.cuda.device_count() or 2)
 
 
 @pytest.mark.parametrize("name", of_group("logger"))

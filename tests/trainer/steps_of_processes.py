@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from lightning import Trainer
 from tests.policy.tiny import prompt, tiny_policy
-from tests.tasks.fakes import RuleJudge, WordReward, even, expert, never
+from tests.tasks.fakes import RuleJudge, expert, never
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 

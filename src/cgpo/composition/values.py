@@ -12,6 +12,7 @@ from cgpo.composition.pipeline import check_recipes, check_references, without_r
 from cgpo.composition.plan import Config
 from cgpo.errors import UserError
 from cgpo.policy.causal import load_policy
+from cgpo.policy.lora import lora_settings
 from cgpo.pretrained import require_model_path, torch_dtype
 from cgpo.stages.artifacts import PREFIX
 from cgpo.trainer.callbacks.alarm import KINDS
@@ -109,6 +110,10 @@ def check_rules(config: Config, rules: Mapping[str, Rule], where: str) -> None:
 
 def _check_models(plan: Config) -> None:
     torch_dtype(plan["model"]["dtype"])
+    if plan["model"].get("lora") is not None:
+        lora_settings(plan["model"]["lora"])
+        if plan["trainer"]["precision"] == "bf16-true":
+            raise UserError("trainer.precision is 'bf16-true': adapters (model.lora) need bf16-mixed or 32-true")
     named = {"model.path": plan["model"]["path"], "reference": plan["reference"]}
     for group, argument in (("reward", "path"), ("judges", "model")):
         for name, config in plan[group].items():

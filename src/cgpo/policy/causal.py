@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
-from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from cgpo.errors import UserError
+from cgpo.policy.adapters import SharedBase, has_adapters
+from cgpo.policy.export import write_policy
+from cgpo.policy.lora import add_adapters, lora_settings
 from cgpo.policy.reader import context_length, encode_prompt
+from cgpo.policy.sharding import whole_state
 from cgpo.pretrained import load_tokenizer, load_whole, torch_dtype, without_dropout
 from cgpo.types import Prompt
 
@@ -50,34 +54,49 @@ class CausalPolicy:
         return text if isinstance(text, str) else "".join(text)
 
     def frozen_copy(self) -> CausalPolicy:
-        """The same policy with weights of its own that no gradient reaches: `π_ref`."""
-        model = deepcopy(self.model).eval().requires_grad_(False)
-        return CausalPolicy(model, self.tokenizer, self.eos_ids, self.pad_id, self.context_length)
+        """The policy as it is when its adapters change nothing, out of reach of every gradient: `π_ref`.
 
-    def save(self, folder: Path, state: Mapping[str, Tensor] | None = None) -> None:
-        """Writes a folder that `AutoModelForCausalLM.from_pretrained` and `AutoTokenizer` load.
-
-        Args:
-            folder: is made.
-            state: every weight by name, where the model holds but pieces of them.
+        With adapters it is the same model with the adapters disabled: it shares the base's weights, which never change.
+        Without, it has weights of its own.
         """
-        self.model.save_pretrained(folder, state_dict=state)
-        self.tokenizer.save_pretrained(folder)
+        if has_adapters(self.model):
+            # It answers to what is asked of a reference's model, and registers no weights.
+            return replace(self, model=cast(PreTrainedModel, SharedBase(self.model)))
+        return replace(self, model=deepcopy(self.model).eval().requires_grad_(False))
+
+    def save(self, folder: Path) -> None:
+        """Writes a folder that `AutoModelForCausalLM.from_pretrained` and `AutoTokenizer` load; see `write_policy`.
+
+        Raises:
+            UserError: the folder holds something already.
+        """
+        write_policy(self, whole_state(self.model), folder)
 
 
-def load_policy(path: str, dtype: str = "float32", gradient_checkpointing: bool = False) -> CausalPolicy:
+def load_policy(
+    path: str,
+    dtype: str = "float32",
+    gradient_checkpointing: bool = False,
+    lora: Mapping[str, Any] | None = None,
+) -> CausalPolicy:
     """Loads a policy from a `transformers` folder or hub id, without dropout.
 
     Args:
         path: folder or hub id.
         dtype: `float32`, `bfloat16` or `float16`.
         gradient_checkpointing: recompute activations in the backward pass.
+        lora: settings of adapters, see `cgpo.policy.lora.LoraSettings`, which are then all that is trained; `None`
+            trains the model's own weights.
 
     Raises:
-        UserError: the folder is missing, or holds something else; the dtype does not exist.
+        UserError: the folder is missing, or holds something else; the dtype does not exist; a setting of the adapters
+            is out of its range, one of their targets does not exist, or peft is missing.
     """
+    settings = None if lora is None else lora_settings(lora)
     model = load_whole(AutoModelForCausalLM, path, dtype=torch_dtype(dtype))
     policy = policy_of(without_dropout(model), load_tokenizer(path))  # pyright: ignore[reportArgumentType]
+    if settings is not None:
+        add_adapters(policy.model, settings)
     if gradient_checkpointing:
         policy.model.gradient_checkpointing_enable()
         policy.model.train()  # in evaluation mode nothing is recomputed; there is no dropout that it would bring back

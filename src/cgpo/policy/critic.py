@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from cgpo.policy.adapters import base_copy
 from cgpo.policy.logprobs import joined
 
 
@@ -19,12 +19,13 @@ class Critic(nn.Module):
     The head begins at 0, so that the first values are 0 everywhere.
 
     Args:
-        model: the policy's causal language model; its weights are copied.
+        model: the policy's causal language model; its weights are copied, all of them, also where only adapters on them
+            are trained.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
-        self.transformer: Any = deepcopy(model.base_model)
+        self.transformer: Any = base_copy(model.base_model)
         weight = next(model.parameters())
         self.head = nn.Linear(model.config.hidden_size, 1, dtype=weight.dtype, device=weight.device)
         nn.init.zeros_(self.head.weight)

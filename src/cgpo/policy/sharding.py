@@ -14,6 +14,7 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor.parallel import ColwiseParallel, ParallelStyle, RowwiseParallel, parallelize_module
 
 from cgpo.errors import UserError
+from cgpo.policy.adapters import SharedBase, has_adapters
 
 STYLES: dict[str, type[ParallelStyle]] = {"colwise": ColwiseParallel, "rowwise": RowwiseParallel}
 """`transformers`' names of how a matrix is cut."""
@@ -41,6 +42,10 @@ def split_matrices(model: nn.Module, mesh: DeviceMesh) -> None:
     Raises:
         UserError: the model's class has no plan, or its attention heads cannot be dealt evenly.
     """
+    if has_adapters(model):
+        raise UserError(
+            "trainer.tensor_parallel: matrices with adapters (model.lora) are not cut; use tensor_parallel=1"
+        )
     base: Any = getattr(model, "base_model", model)
     name = type(model).__name__
     plan: dict[str, str] = getattr(base.config, "base_model_tp_plan", None) or {}
@@ -82,8 +87,9 @@ def gathered(*models: nn.Module) -> Iterator[None]:
     All processes must enter and leave together. Models that are not sharded are left alone, and so is one that is
     whole already.
     """
-    parts = [part for model in models for part in model.modules() if isinstance(part, FSDPModule)]
-    parts = [part for part in parts if not getattr(part, "_cgpo_whole", False)]
+    roots = [model.model if isinstance(model, SharedBase) else model for model in models]
+    found = {id(part): part for root in roots for part in root.modules() if isinstance(part, FSDPModule)}
+    parts = [part for part in found.values() if not getattr(part, "_cgpo_whole", False)]
     for part in parts:
         part.unshard()
         part._cgpo_whole = True  # pyright: ignore[reportArgumentType]
@@ -94,5 +100,5 @@ def gathered(*models: nn.Module) -> Iterator[None]:
         for part in parts:
             part._cgpo_whole = False  # pyright: ignore[reportArgumentType]
             # A root is needed again as soon as its backward pass begins.
-            part.set_reshard_after_forward(part not in models, recurse=False)
+            part.set_reshard_after_forward(part not in roots, recurse=False)
             part.reshard()

@@ -10,7 +10,7 @@ import torch
 from cgpo.evaluation.assessment import assess
 from cgpo.evaluation.together import together
 from cgpo.policy.sharding import gathered
-from cgpo.processes import Processes
+from cgpo.processes import ALONE, Processes
 from cgpo.protocols import Policy, RewardModel
 from cgpo.seeds import derived_seed
 from cgpo.tasks.expert import Expert
@@ -64,12 +64,12 @@ def evaluate(
     seed: int,
     measures: Mapping[str, RewardModel] | None = None,
     max_tokens: int = 8192,
-    processes: Processes = Processes(),
+    processes: Processes = ALONE,
 ) -> Evaluated:
     """Draws one response to each prompt and says how good they are.
 
-    The draws depend on the seed and the prompt's place, not on how far training has come, so that two evaluations of one run
-    differ by the policy alone. Of several processes each takes some prompts, and all get the whole.
+    The draws depend on the seed and the prompt's place, not on how far training has come, so that two evaluations of
+    one run differ by the policy alone. Of several processes each takes some prompts, and all get the whole.
 
     Args:
         policy: what is evaluated.

@@ -18,7 +18,7 @@ from torch import Tensor
 from cgpo.judges.silent import Silent
 from cgpo.policy.causal import CausalPolicy
 from cgpo.policy.sharding import gathered, is_sharded
-from cgpo.processes import Processes
+from cgpo.processes import ALONE
 from cgpo.seeds import derived_seed
 from cgpo.tasks.baseline import BaselineCache, BaselineResponse
 from cgpo.tasks.expert import Expert
@@ -94,7 +94,7 @@ class CGPOModule(LightningModule):
         self._weight_optimizer = weight_optimizer
         self._schedule = schedule
         self.baseline = baseline
-        self.processes = Processes()
+        self.processes = ALONE
         self.problems: dict[str, str] = {}
         self.baselines = self._baselines()
         sizes = [expert.batch_size for expert in self.experts]
@@ -218,9 +218,7 @@ class CGPOModule(LightningModule):
                 self.problems[expert.name] = problem
                 return
             rollout, baselines = assessed.rollout, assessed.baselines
-            objective = self.update.backward(
-                self.policy, expert, rollout, whole, baselines, self.manual_backward, rows
-            )
+            objective = self.update.backward(self.policy, expert, rollout, whole, baselines, self.manual_backward, rows)
         self.tell("on_objective", expert, objective)
 
     def settle(self) -> None:

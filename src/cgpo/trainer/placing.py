@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from cgpo.policy.adapters import SharedBase
 from cgpo.policy.sharding import is_sharded, shard, split_matrices
 
 
@@ -26,6 +27,8 @@ def shard_all(own: Iterable[nn.Module], frozen: Iterable[nn.Module], meshes: tup
     """
     data, peers = meshes
     for model in own:
+        if isinstance(model, SharedBase):  # the policy's own weights
+            continue
         if peers.size() > 1:
             split_matrices(model, peers)
         shard(model, data, mixed)

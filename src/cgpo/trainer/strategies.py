@@ -8,7 +8,7 @@ from lightning import Trainer
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 from torch import distributed, nn
 
-from cgpo.processes import Processes
+from cgpo.processes import ALONE, Processes
 
 STRATEGIES = ("single", "ddp", "fsdp")
 
@@ -59,7 +59,7 @@ def processes_of(trainer: Trainer) -> Processes:
         )
     if isinstance(strategy, DDPStrategy):
         return Processes(trainer.global_rank, trainer.world_size, distributed.group.WORLD)
-    return Processes()
+    return ALONE
 
 
 def meshes_of(trainer: Trainer) -> tuple[Any, Any] | None:

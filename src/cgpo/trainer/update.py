@@ -15,7 +15,7 @@ from cgpo.policy.critic import Critic
 from cgpo.policy.logprobs import in_micro_batches, precision, response_logprobs, snug_batches
 from cgpo.policy.responses import Responses, baseline_responses, rollout_responses
 from cgpo.policy.sharding import gathered, is_sharded
-from cgpo.processes import Processes
+from cgpo.processes import ALONE, Processes
 from cgpo.protocols import Policy
 from cgpo.tasks.baseline import BaselineResponse, rewards_of, satisfied_of
 from cgpo.tasks.expert import Expert
@@ -72,7 +72,7 @@ class ConstrainedUpdate:
     epochs: int = 1
     critic_learning_rate: float | None = None
     critic: Critic | None = field(default=None, init=False, repr=False)
-    processes: Processes = field(default=Processes(), init=False, repr=False)
+    processes: Processes = field(default=ALONE, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
