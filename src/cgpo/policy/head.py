@@ -58,8 +58,7 @@ def chosen_logprobs(
         found = _Tap(head, chosen, targets, temperature, precision(model)).run(entrance, inputs)
         if found is not None:
             return found
-    logits: Tensor = entrance(**inputs).logits[:, -chosen.shape[1] :][chosen]
-    return _logprobs(logits, targets, temperature, precision(model))
+    return _logprobs(_at(chosen, entrance(**inputs).logits), targets, temperature, precision(model))
 
 
 class _Tap:
@@ -104,7 +103,7 @@ class _Tap:
             hook.remove()
         if len(self.raw) != 1 or (tail := tail_of(model, self.raw[0], output.logits)) is None:
             return None
-        hidden = self.hidden[0][:, -self.chosen.shape[1] :][self.chosen]
+        hidden = _at(self.chosen, self.hidden[0])
         return self._in_chunks(hidden, max(1, LOGIT_BUDGET // output.logits.shape[-1]), tail)
 
     def _in_chunks(self, hidden: Tensor, size: int, tail: Tail) -> Tensor:
@@ -119,6 +118,12 @@ class _Tap:
 
     def _compute(self, hidden: Tensor, targets: Tensor, tail: Tail) -> Tensor:
         return _logprobs(tail(self.head(hidden[None])[0]), targets, self.temperature, self.dtype)
+
+
+def _at(chosen: Tensor, values: Tensor) -> Tensor:
+    """`[n, D]` of `[N, W, D]` values: those at the chosen among the last positions."""
+    places = chosen.flatten().nonzero().squeeze(1)
+    return values[:, -chosen.shape[1] :].flatten(0, 1).index_select(0, places)  # its gradient is quicker than a mask's
 
 
 def _logprobs(logits: Tensor, targets: Tensor, temperature: float, dtype: torch.dtype) -> Tensor:
