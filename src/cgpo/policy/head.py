@@ -104,7 +104,9 @@ class _Tap:
         if len(self.raw) != 1 or (tail := tail_of(model, self.raw[0], output.logits)) is None:
             return None
         hidden = _at(self.chosen, self.hidden[0])
-        return self._in_chunks(hidden, max(1, LOGIT_BUDGET // output.logits.shape[-1]), tail)
+        size = max(1, LOGIT_BUDGET // output.logits.shape[-1])
+        # A head that FSDP gathers at each of its own calls: processes with unequally many chunks would wait for ever.
+        return self._in_chunks(hidden, max(1, len(hidden)) if isinstance(self.head, FSDPModule) else size, tail)
 
     def _in_chunks(self, hidden: Tensor, size: int, tail: Tail) -> Tensor:
         """`[n]` log-probabilities of `[n, H]` hidden states, at most `size` of them at once."""
