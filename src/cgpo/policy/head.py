@@ -7,15 +7,15 @@ again in the backward pass.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
-from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
+from cgpo.policy.softmax import TokenLogprobs
 from cgpo.policy.tail import Tail, tail_of
 
 LOGIT_BUDGET = 2**24
@@ -111,15 +111,25 @@ class _Tap:
     def _in_chunks(self, hidden: Tensor, size: int, tail: Tail) -> Tensor:
         """`[n]` log-probabilities of `[n, H]` hidden states, at most `size` of them at once."""
         if len(hidden) <= size:
-            return self._compute(hidden, self.targets, tail)
+            return self._chunk(tail)(hidden, self.targets)
         parts = zip(hidden.split(size), self.targets.split(size), strict=True)
         if not torch.is_grad_enabled():
-            return torch.cat([self._compute(*part, tail) for part in parts])
+            return torch.cat([self._chunk(tail)(*part) for part in parts])
         again = {"use_reentrant": False, "preserve_rng_state": False}
-        return torch.cat([checkpoint(self._compute, *part, tail, **again) for part in parts])  # pyright: ignore[reportArgumentType]
+        return torch.cat([checkpoint(self._chunk(tail), *part, **again) for part in parts])  # pyright: ignore[reportArgumentType]
 
-    def _compute(self, hidden: Tensor, targets: Tensor, tail: Tail) -> Tensor:
-        return _logprobs(tail(self.head(hidden[None])[0]), targets, self.temperature, self.dtype)
+    def _chunk(self, tail: Tail) -> Callable[[Tensor, Tensor], Tensor]:
+        """From some hidden states and targets to log-probabilities, which a second call remembers."""
+        known: list[Tensor] = []
+
+        def compute(hidden: Tensor, targets: Tensor) -> Tensor:
+            logits = tail(self.head(hidden[None])[0])
+            found = _logprobs(logits, targets, self.temperature, self.dtype, *known)
+            if not known:
+                known.append(found.detach())
+            return found
+
+        return compute
 
 
 def _at(chosen: Tensor, values: Tensor) -> Tensor:
@@ -128,10 +138,13 @@ def _at(chosen: Tensor, values: Tensor) -> Tensor:
     return values[:, -chosen.shape[1] :].flatten(0, 1).index_select(0, places)  # its gradient is quicker than a mask's
 
 
-def _logprobs(logits: Tensor, targets: Tensor, temperature: float, dtype: torch.dtype) -> Tensor:
+def _logprobs(
+    logits: Tensor, targets: Tensor, temperature: float, dtype: torch.dtype, known: Tensor | None = None
+) -> Tensor:
     """`[n]` log-probabilities of `[n]` tokens under `[n, V]` logits."""
     logits = logits.to(dtype)
-    return -cross_entropy(logits if temperature == 1.0 else logits / temperature, targets, reduction="none")
+    found: Any = TokenLogprobs.apply(logits if temperature == 1.0 else logits / temperature, targets, known)
+    return found
 
 
 def _inner(model: Any) -> Any:
