@@ -77,7 +77,9 @@ def _measure(name: str, rounds: int) -> dict[str, Any]:
             start = time.process_time()
             for part in batches([PROMPT + length for length in lengths], budget):
                 width = max(lengths[i] for i in part)
-                compute(model, [prompts[i] for i in part], ids[part, :width], mask[part, :width], 1.0, 0).sum().backward()
+                compute(
+                    model, [prompts[i] for i in part], ids[part, :width], mask[part, :width], 1.0, 0
+                ).sum().backward()
             seconds[way].append(time.process_time() - start)
     found = {way: round(statistics.median(times[1:]), 3) for way, times in seconds.items()}
     return {"model": name, "tokens": sum(lengths) + PROMPT * len(lengths), "cpu_seconds": found}

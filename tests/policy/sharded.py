@@ -1,6 +1,6 @@
 """Run by `test_sharded_logprobs.py` as two processes: log-probabilities and gradients of sharded models.
 
-`python sharded.py RANK MEETING_FILE VARIANT…` prints, on rank 0, each variant's differences from a single process, as JSON.
+`python sharded.py RANK MEETING_FILE VARIANT…` prints, on rank 0, each variant's differences from one process, as JSON.
 """
 
 import json

@@ -59,7 +59,7 @@ def test_equals_all_logits_at_once(kind: str, budget: int, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("kind", ["llama", "gemma2", "granite", "cohere", "phi"])
 def test_the_head_never_reads_more_than_a_chunk(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nine tokens, two at a time: one position to see what becomes of logits, then 2 + 2 + 2 + 2 + 1, and these again."""
+    """Nine tokens, two at a time: one position to see what becomes of it, then 2 + 2 + 2 + 2 + 1, and these again."""
     monkeypatch.setattr(head, "LOGIT_BUDGET", 80)
     model = small(kind)
     seen = passes(model)
@@ -133,7 +133,7 @@ def test_a_tail_that_nobody_knows() -> None:
 
 @pytest.mark.parametrize("budget", [80, 10_000])
 def test_under_autocast(budget: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the backward pass, too, which is outside of autocast: the first weights' gradients are those of the plain way."""
+    """In the backward pass, too, which is outside of autocast: gradients are those of the plain way."""
     monkeypatch.setattr(head, "LOGIT_BUDGET", budget)
     model = small("llama").float()
     answers = []
@@ -168,7 +168,7 @@ def test_the_hooks_are_gone_afterwards() -> None:
 
 
 def test_token_logprobs_by_hand() -> None:
-    """Two equal logits: log ½, and the gradient ½ at the token, −½ at the other; known answers are taken as they are."""
+    """Two equal logits: log ½, and the gradient ½ at the token, −½ at the other; known answers are taken."""
     for known in (None, torch.tensor([0.5], dtype=torch.float64).log()):
         logits = torch.tensor([[3.0, 3.0]], dtype=torch.float64, requires_grad=True)
         found: Any = TokenLogprobs.apply(logits, torch.tensor([1]), known)

@@ -1,8 +1,8 @@
 """The last step of a causal model, from hidden states to log-probabilities, a chunk of tokens at a time.
 
-Logits are the largest tensor of a training step: at 128,256 tokens of vocabulary a float32 row is half a megabyte, and the
-softmax and the backward pass want it several times over. Here they exist for one chunk of tokens only, and are computed
-again in the backward pass.
+Logits are the largest tensor of a training step: at 128,256 tokens of vocabulary a float32 row is half a megabyte, and
+the softmax and the backward pass want it several times over. Here they exist for one chunk of tokens only, and are
+computed again in the backward pass.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ from cgpo.policy.tail import Tail, tail_of
 LOGIT_BUDGET = 2**24
 """Logits of one chunk: 130 tokens of a vocabulary of 128,256, at 64 MiB in float32.
 
-A matrix product of that many rows is about as fast as a larger one, and the chunk, of which the softmax and its gradient hold
-four copies, is small beside a model of that vocabulary. With 512 tokens of vocabulary 32,768 positions are one chunk, of which
-nothing is recomputed.
+The chunk, with its softmax or its gradient beside it, is small next to a model of that vocabulary. With 512 tokens of
+vocabulary 32,768 positions are one chunk, of which nothing is computed twice.
 """
 
 
@@ -38,10 +37,10 @@ def chosen_logprobs(
     """Log-probabilities of one token at each of some positions.
 
     The model is entered through its forward pass alone. The head is used before that ends, while FSDP has the weights
-    gathered, and the log-probabilities are its output, on which FSDP gathers them again for the backward pass. Hooks take
-    the hidden states where they enter the head, and let a single position through: what the model does to its logits
-    shows what it does to all. Where that is nothing known (`cgpo.policy.tail`) the model is run again and its logits
-    are taken whole.
+    gathered, and the log-probabilities are its output, on which FSDP gathers them again for the backward pass. Hooks
+    take the hidden states where they enter the head, and let a single position through: what the model does to its
+    logits shows what it does to all. Where that is nothing known (`cgpo.policy.tail`) the model is run again and its
+    logits are taken whole.
 
     Args:
         model: a `transformers` causal language model, plain, sharded by FSDP2, or inside a `peft` wrapper.
@@ -159,6 +158,7 @@ def _head(model: nn.Module) -> nn.Module | None:
 
 
 def _entrance(model: nn.Module) -> nn.Module:
-    """The module to call: of a wrapped model that FSDP shards inside, the inside, whose hooks the wrapper leaves out."""
+    """The module to call: where FSDP shards a model inside a wrapper, that one, whose hooks the wrapper leaves out."""
     inner = _inner(model)
-    return inner if isinstance(inner, FSDPModule) else model
+    sharded = isinstance(inner, FSDPModule)
+    return inner if sharded else model

@@ -12,7 +12,7 @@ from cgpo.errors import UserError
 from cgpo.policy.head import chosen_logprobs, precision
 
 TOLERANCE = 0.05
-"""Of the difference that it makes to see another sequence: what may remain of it in a packed row. Rounding is far below."""
+"""Of the difference that it makes to see another sequence: what may remain of it in a packed row, as rounding does."""
 
 
 def packed_logprobs(
@@ -25,8 +25,8 @@ def packed_logprobs(
 ) -> Tensor:
     """`response_logprobs` in one row without padding.
 
-    The row has no attention mask and leaves no cache: `transformers` then reads the sequences' borders from positions that
-    begin again at 0. Whether a model does is for `require_packing` to find out.
+    The row has no attention mask and leaves no cache: `transformers` then reads the sequences' borders from positions
+    that begin again at 0. Whether a model does is for `require_packing` to find out.
 
     Args:
         model: a `transformers` causal language model.
@@ -48,7 +48,7 @@ def packed_logprobs(
 def _packed(
     prompt_ids: Sequence[Sequence[int]], response_ids: Tensor, response_mask: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Tokens, positions, and whether a response's token comes next; `[1, S]` each. A sequence's last token is not read."""
+    """Tokens, positions, and whether a response's token comes next; `[1, S]` each. A last token is not read."""
     device = response_ids.device
     counts = response_mask.sum(-1).tolist()
     parts: list[Tensor] = []
@@ -93,6 +93,6 @@ def require_packing(model: nn.Module) -> None:
         config = getattr(model, "config", None)
         attention = getattr(config, "_attn_implementation", None)
         raise UserError(
-            f"update.packing: {type(model).__name__} with {attention} attention lets sequences of one row see each other,"
-            " so that their log-probabilities would be wrong; use packing=false"
+            f"update.packing: {type(model).__name__} with {attention} attention lets sequences of one row see each"
+            " other, so that their log-probabilities would be wrong; use packing=false"
         )
