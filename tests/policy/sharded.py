@@ -56,7 +56,7 @@ def shard(model: Any, variant: str) -> None:
         fully_shard(layer, **settings)
     if variant == "own_head":
         fully_shard(inner.lm_head, **settings)
-    if variant == "freed_root":
+    if variant in ("freed_root", "lora_inside"):
         settings["reshard_after_forward"] = True
     fully_shard(inner if variant == "lora_inside" else model, **settings)
 

@@ -158,7 +158,8 @@ def _head(model: nn.Module) -> nn.Module | None:
 
 
 def _entrance(model: nn.Module) -> nn.Module:
-    """The module to call: where FSDP shards a model inside a wrapper, that one, whose hooks the wrapper leaves out."""
-    inner = _inner(model)
-    sharded = isinstance(inner, FSDPModule)
-    return inner if sharded else model
+    """The module to call: what FSDP shards, even inside a wrapper, whose own end comes after the weights are let go."""
+    inner: nn.Module = _inner(model)
+    if isinstance(inner, FSDPModule):
+        return inner
+    return model
