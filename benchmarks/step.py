@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from cases import CASES, COPIES, PROMPTS, SHAPES, Case, force_lengths, model_folder, prompt_texts
+from facts import cpu
 from floor import Floor, Timed
 from ours import Ours
 from rich.console import Console
@@ -137,7 +138,7 @@ def _facts(options: argparse.Namespace) -> dict[str, Any]:
     packages = ("cgpo", "torch", "transformers", "lightning", *(("trl",) if HAS_TRL else ()))
     return {
         "date": date.today().isoformat(),
-        "device": _cpu(),
+        "device": cpu(),
         "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
         "versions": {package: version(package) for package in packages},
@@ -147,14 +148,6 @@ def _facts(options: argparse.Namespace) -> dict[str, Any]:
         "steps_a_round": options.steps,
         "load_average": round(os.getloadavg()[0], 1),
     }
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def _tables(rows: list[dict[str, Any]]) -> Iterator[Table]:

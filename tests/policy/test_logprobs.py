@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from tests.policy.tiny import PAD, tiny_model
 from torch import Tensor, nn
 
-from cgpo.policy.logprobs import batched_logprobs, micro_batches, response_logprobs
+from cgpo.policy.logprobs import batched_logprobs, response_logprobs
+from cgpo.policy.micro_batches import micro_batches
 
 PROMPTS = [[5, 6, 7, 8], [9], [10, 11], [12, 13, 14, 15, 16, 17]]
 RESPONSES = [[20, 21, 1], [4], [], [30, 29, 28, 27, 26]]

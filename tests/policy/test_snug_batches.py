@@ -1,7 +1,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cgpo.policy.logprobs import PASS_TOKENS, micro_batches, snug_batches
+from cgpo.policy.micro_batches import PASS_TOKENS, micro_batches, snug_batches
 
 LENGTHS = st.lists(st.integers(1, 600), max_size=40)
 

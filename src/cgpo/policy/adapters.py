@@ -71,6 +71,10 @@ class SharedBase(nn.Module):
         """The model's."""
         return self.model.get_input_embeddings()
 
+    def get_output_embeddings(self) -> Any:
+        """The model's."""
+        return self.model.get_output_embeddings()
+
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, nn.Parameter]]:

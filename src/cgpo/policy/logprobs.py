@@ -1,22 +1,19 @@
-"""Log-probabilities of given responses, in length-sorted micro-batches in which padding costs little."""
+"""Log-probabilities of given responses."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
+from cgpo.policy.head import chosen_logprobs, precision
+from cgpo.policy.micro_batches import in_micro_batches
 from cgpo.policy.sharding import gathered
 
 Model = nn.Module
-
-PASS_TOKENS = 128
-"""Tokens of padding that cost about as much as one more pass of the model."""
 
 
 def response_logprobs(
@@ -30,7 +27,8 @@ def response_logprobs(
     """Log-probability of each response token given all tokens before it.
 
     Prompt and response stand next to each other and the padding stands on the right, where a causal model cannot see
-    it, so no attention mask is needed.
+    it, so no attention mask is needed. Logits are made of positions that hold a response's token, and of no more than
+    a chunk at a time (`cgpo.policy.head`).
 
     Args:
         model: a `transformers` causal language model.
@@ -44,14 +42,12 @@ def response_logprobs(
         `[N, T]`, 0 where masked; float32, or float64 for a float64 model.
     """
     rows = joined(prompt_ids, response_ids, response_mask, pad_id)
+    empty = torch.zeros_like(response_mask, dtype=precision(model))
     if rows.kept == 0:
-        return torch.zeros_like(response_mask, dtype=precision(model))
-    output: Any = model(input_ids=rows.tokens[:, :-1], use_cache=False, logits_to_keep=rows.kept)
-    targets = rows.tokens[:, -rows.kept :].masked_fill(~rows.counts, -100)
-    logits = output.logits.to(precision(model))
-    scaled = logits if temperature == 1.0 else logits / temperature
-    flat = -cross_entropy(scaled.flatten(0, 1), targets.flatten(), reduction="none")
-    return rows.of_responses(flat.view_as(targets))
+        return empty
+    inputs = {"input_ids": rows.tokens[:, :-1], "use_cache": False, "logits_to_keep": rows.kept}
+    found = chosen_logprobs(model, inputs, rows.counts, response_ids[response_mask], temperature)
+    return empty.masked_scatter(response_mask, found)
 
 
 @dataclass(frozen=True)
@@ -86,11 +82,6 @@ class JoinedRows:
         return values.gather(1, offsets.clamp(max=self.kept - 1)).masked_fill(~self.response_mask, 0.0)
 
 
-def precision(model: Model) -> torch.dtype:
-    """In which a model's log-probabilities are taken: float32, or float64 for a float64 model."""
-    return torch.float64 if next(model.parameters()).dtype == torch.float64 else torch.float32
-
-
 def joined(prompt_ids: Sequence[Sequence[int]], response_ids: Tensor, response_mask: Tensor, pad_id: int) -> JoinedRows:
     """Prompt, response, padding.
 
@@ -110,51 +101,6 @@ def joined(prompt_ids: Sequence[Sequence[int]], response_ids: Tensor, response_m
     return JoinedRows(tokens, starts, width - int(starts.min()), response_mask)
 
 
-def micro_batches(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
-    """Cuts sequences into batches of similar length, none of more than `max_tokens` tokens with its padding.
-
-    Args:
-        lengths: tokens of each sequence.
-        max_tokens: budget; a single sequence above it stands alone.
-
-    Returns:
-        Indices into `lengths`, each exactly once, longest first.
-    """
-    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
-    batches: list[list[int]] = []
-    widest = 0
-    for index in order:
-        if batches and (len(batches[-1]) + 1) * widest <= max_tokens:
-            batches[-1].append(index)
-        else:
-            batches.append([index])
-            widest = lengths[index]
-    return batches
-
-
-def snug_batches(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
-    """The batches of `micro_batches`, cut further where that saves more padding than one more pass costs.
-
-    Args:
-        lengths: tokens of each sequence.
-        max_tokens: budget, as in `micro_batches`.
-
-    Returns:
-        Indices into `lengths`, each exactly once, longest first.
-    """
-    return [part for batch in micro_batches(lengths, max_tokens) for part in _cut(batch, lengths)]
-
-
-def _cut(batch: list[int], lengths: Sequence[int]) -> list[list[int]]:
-    """Cuts a batch, longest first, in two at the best place, and its parts again."""
-    widest = lengths[batch[0]]
-    saved = [(len(batch) - place) * (widest - lengths[index]) for place, index in enumerate(batch)]
-    best = max(range(len(batch)), key=saved.__getitem__)
-    if saved[best] <= PASS_TOKENS:
-        return [batch]
-    return [*_cut(batch[:best], lengths), *_cut(batch[best:], lengths)]
-
-
 def batched_logprobs(
     model: Model,
     prompt_ids: Sequence[Sequence[int]],
@@ -169,32 +115,3 @@ def batched_logprobs(
     with gathered(model):
         found = in_micro_batches(compute, prompt_ids, response_ids, response_mask, max_tokens)
     return found.to(precision(model))
-
-
-def in_micro_batches(
-    compute: Callable[[Sequence[Sequence[int]], Tensor, Tensor], Tensor],
-    prompt_ids: Sequence[Sequence[int]],
-    response_ids: Tensor,
-    response_mask: Tensor,
-    max_tokens: int,
-) -> Tensor:
-    """One number for each response token, without gradients; `[N, T]`.
-
-    Args:
-        compute: of a micro-batch's prompts, `[n, T]` response tokens and `[n, T]` mask.
-        prompt_ids: `N` prompts, ragged.
-        response_ids: `[N, T]`.
-        response_mask: `[N, T]` bool.
-        max_tokens: budget of a micro-batch.
-    """
-    lengths = [len(p) + n for p, n in zip(prompt_ids, response_mask.sum(-1).tolist(), strict=True)]
-    parts: list[Tensor] = []
-    order: list[int] = []
-    with torch.no_grad():
-        for rows in snug_batches(lengths, max_tokens):
-            parts.append(compute([prompt_ids[i] for i in rows], response_ids[rows], response_mask[rows]))
-            order += rows
-    if not parts:
-        return torch.zeros(response_mask.shape, device=response_ids.device)
-    places = torch.tensor(order, device=response_ids.device).argsort()
-    return torch.cat(parts)[places]

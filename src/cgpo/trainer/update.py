@@ -12,7 +12,10 @@ from torch import Tensor, nn
 from cgpo.errors import UserError
 from cgpo.policy.causal import CausalPolicy
 from cgpo.policy.critic import Critic
-from cgpo.policy.logprobs import in_micro_batches, precision, response_logprobs, snug_batches
+from cgpo.policy.head import precision
+from cgpo.policy.logprobs import response_logprobs
+from cgpo.policy.micro_batches import in_micro_batches, packed_batches, snug_batches
+from cgpo.policy.packing import packed_logprobs, require_packing
 from cgpo.policy.responses import Responses, baseline_responses, rollout_responses
 from cgpo.policy.sharding import gathered, is_sharded
 from cgpo.processes import ALONE, Processes
@@ -21,8 +24,20 @@ from cgpo.tasks.baseline import BaselineResponse, rewards_of, satisfied_of
 from cgpo.tasks.expert import Expert
 from cgpo.types import Baseline, Objective, Outcome, Rollout, Scored, Verdict, Verdicts
 
-Compute = Callable[[Sequence[Sequence[int]], Tensor, Tensor], Tensor]
-"""Of some prompts, `[n, T]` response tokens and `[n, T]` mask: a number a token, `[n, T]`."""
+
+@dataclass(frozen=True)
+class Pass:
+    """What a model says of responses, and how they are put to it.
+
+    Attributes:
+        model: is run.
+        numbers: of some prompts, `[n, T]` response tokens and `[n, T]` mask: a number a token, `[n, T]`.
+        batches: cuts lengths into micro-batches of so many tokens.
+    """
+
+    model: nn.Module
+    numbers: Callable[[Sequence[Sequence[int]], Tensor, Tensor], Tensor]
+    batches: Callable[[Sequence[int], int], list[list[int]]]
 
 
 @dataclass(frozen=True)
@@ -58,6 +73,8 @@ class ConstrainedUpdate:
         max_tokens: budget of one micro-batch, in tokens with padding.
         recompute_logprobs: take the current policy's log-probabilities from a forward pass of their own instead of
             from the sampler: for samplers whose numbers differ from the policy's.
+        packing: run the policy on rows of several responses without padding between them; a gain where attention takes
+            time in proportion to each response (flash attention), a loss where it does not.
         epochs: steps that are taken on each rollout; the paper's optimizers take one.
         critic_learning_rate: of the critic, for objectives that need values; `None` for no critic.
         critic: the value function, once there is a policy to copy.
@@ -69,6 +86,7 @@ class ConstrainedUpdate:
 
     max_tokens: int = 8192
     recompute_logprobs: bool = False
+    packing: bool = False
     epochs: int = 1
     critic_learning_rate: float | None = None
     critic: Critic | None = field(default=None, init=False, repr=False)
@@ -79,7 +97,13 @@ class ConstrainedUpdate:
             raise UserError(f"update.epochs is {self.epochs}: it must be a whole number of at least 1")
 
     def attach(self, policy: CausalPolicy) -> Critic | None:
-        """Makes the critic from the policy's weights, where one is wanted, and answers it."""
+        """Makes the critic from the policy's weights, where one is wanted, and answers it.
+
+        Raises:
+            UserError: rows are to be packed, and the policy would read them as one text.
+        """
+        if self.packing:
+            require_packing(policy.model)
         if self.critic_learning_rate is not None:
             self.critic = Critic(policy.model)
         return self.critic
@@ -183,60 +207,65 @@ class ConstrainedUpdate:
         weights = torch.autograd.grad(objective.loss, leaves, allow_unused=True)
         own_weights = [None if w is None else w if rows is None else w[rows.to(w.device)] for w in weights]
         responses = rollout_responses(rollout)
-        model, pad_id = policy.model, policy.pad_id
-        logprobs = partial(response_logprobs, model, temperature=rollout.temperature, pad_id=pad_id)
-        self._accumulate(model, logprobs, responses, own_weights[0], expert.weight, backward)
+        logprobs = self._policy_pass(policy, rollout.temperature)
+        self._accumulate(logprobs, responses, own_weights[0], expert.weight, backward)
         if expert.optimizer.uses_baseline_logprobs:
             ends = baseline_responses(policy, rollout, [baseline.text for baseline in baselines])
-            self._accumulate(model, logprobs, ends, own_weights[1], expert.weight, backward)
+            self._accumulate(logprobs, ends, own_weights[1], expert.weight, backward)
         if self.critic is not None and values is not None:
-            compute = partial(self.critic, pad_id=pad_id)
-            self._accumulate(self.critic, compute, responses, own_weights[2], expert.weight, backward)
+            critic = self._critic_pass(policy)
+            self._accumulate(critic, responses, own_weights[2], expert.weight, backward)
         return Objective(objective.loss.detach(), objective.metrics)
 
     def _accumulate(
         self,
-        model: nn.Module,
-        compute: Compute,
+        forward: Pass,
         responses: Responses,
         weights: Tensor | None,
         scale: float,
         backward: Callable[[Tensor], None],
     ) -> None:
-        """Differentiates `Σ weights · compute(responses)`, micro-batch by micro-batch."""
+        """Differentiates `Σ weights · numbers(responses)`, micro-batch by micro-batch."""
         if weights is None:
             return
         # Other processes' responses may be longer.
         weights = weights.flatten(0, -2)[:, : responses.ids.shape[1]]
         rows = (weights != 0).any(-1).nonzero().squeeze(-1).tolist()
         lengths = responses.lengths
-        parts = snug_batches([lengths[i] for i in rows], self.max_tokens)
+        parts = forward.batches([lengths[i] for i in rows], self.max_tokens)
         idle = 0
-        if is_sharded(model):
+        if is_sharded(forward.model):
             # Its pieces are gathered anew for each pass, by all processes at the same time.
             idle = self.processes.largest(len(parts)) - len(parts)
             scale *= self.processes.size  # FSDP takes the mean over processes
         for part in parts:
             chosen = [rows[i] for i in part]
-            numbers = compute(*responses.of(chosen))
+            numbers = forward.numbers(*responses.of(chosen))
             backward(scale * (numbers * weights[chosen][:, : numbers.shape[1]]).sum())
         for _ in range(idle):
-            backward(0.0 * compute(*_a_token(responses)).sum())
+            backward(0.0 * forward.numbers(*_a_token(responses)).sum())
+
+    def _policy_pass(self, policy: Policy, temperature: float) -> Pass:
+        logprobs = packed_logprobs if self.packing else response_logprobs
+        numbers = partial(logprobs, policy.model, temperature=temperature, pad_id=policy.pad_id)
+        return Pass(policy.model, numbers, packed_batches if self.packing else snug_batches)
+
+    def _critic_pass(self, policy: Policy) -> Pass:
+        assert self.critic is not None
+        return Pass(self.critic, partial(self.critic, pad_id=policy.pad_id), snug_batches)
 
     def _logprobs(self, policy: Policy, responses: Responses, temperature: float) -> Tensor:
-        model = policy.model
-        compute = partial(response_logprobs, model, temperature=temperature, pad_id=policy.pad_id)
-        return self._computed(model, compute, responses)
+        return self._numbers(self._policy_pass(policy, temperature), responses)
 
     def _values(self, policy: Policy, responses: Responses) -> Tensor | None:
-        if self.critic is None:
-            return None
-        return self._computed(self.critic, partial(self.critic, pad_id=policy.pad_id), responses)
+        return None if self.critic is None else self._numbers(self._critic_pass(policy), responses)
 
-    def _computed(self, model: nn.Module, compute: Compute, responses: Responses) -> Tensor:
-        with gathered(model):
-            found = in_micro_batches(compute, responses.prompt_ids, responses.ids, responses.mask, self.max_tokens)
-        return found.to(precision(model))
+    def _numbers(self, forward: Pass, responses: Responses) -> Tensor:
+        """Of all responses, without gradients; `[N, T]`."""
+        rows = (responses.prompt_ids, responses.ids, responses.mask)
+        with gathered(forward.model):
+            found = in_micro_batches(forward.numbers, *rows, self.max_tokens, forward.batches)
+        return found.to(precision(forward.model))
 
 
 def _a_token(responses: Responses) -> tuple[list[Sequence[int]], Tensor, Tensor]:

@@ -1,0 +1,165 @@
+"""The last step of a causal model, from hidden states to log-probabilities, a chunk of tokens at a time.
+
+Logits are the largest tensor of a training step: at 128,256 tokens of vocabulary a float32 row is half a megabyte, and
+the softmax and the backward pass want it several times over. Here they exist for one chunk of tokens only, and are
+computed again in the backward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
+from torch.utils.checkpoint import checkpoint
+
+from cgpo.policy.softmax import TokenLogprobs
+from cgpo.policy.tail import Tail, tail_of
+
+LOGIT_BUDGET = 2**24
+"""Logits of one chunk: 130 tokens of a vocabulary of 128,256, at 64 MiB in float32.
+
+The chunk, with its softmax or its gradient beside it, is small next to a model of that vocabulary. With 512 tokens of
+vocabulary 32,768 positions are one chunk, of which nothing is computed twice.
+"""
+
+
+def precision(model: nn.Module) -> torch.dtype:
+    """In which a model's log-probabilities are taken: float32, or float64 for a float64 model."""
+    return torch.float64 if next(model.parameters()).dtype == torch.float64 else torch.float32
+
+
+def chosen_logprobs(
+    model: nn.Module, inputs: Mapping[str, Any], chosen: Tensor, targets: Tensor, temperature: float
+) -> Tensor:
+    """Log-probabilities of one token at each of some positions.
+
+    The model is entered through its forward pass alone. The head is used before that ends, while FSDP has the weights
+    gathered, and the log-probabilities are its output, on which FSDP gathers them again for the backward pass. Hooks
+    take the hidden states where they enter the head, and let a single position through: what the model does to its
+    logits shows what it does to all. Where that is nothing known (`cgpo.policy.tail`) the model is run again and its
+    logits are taken whole.
+
+    Args:
+        model: a `transformers` causal language model, plain, sharded by FSDP2, or inside a `peft` wrapper.
+        inputs: what it reads, without labels: `input_ids`, `[N, W]`, and so on.
+        chosen: `[N, P]` bool: which of the last `P` positions.
+        targets: `[n]` tokens, one for each chosen position, row by row.
+        temperature: what the logits are divided by.
+
+    Returns:
+        `[n]`, in `precision(model)`.
+    """
+    entrance, head = _entrance(model), _head(model)
+    if head is not None:
+        found = _Tap(head, chosen, targets, temperature, precision(model)).run(entrance, inputs)
+        if found is not None:
+            return found
+    return _logprobs(_at(chosen, entrance(**inputs).logits), targets, temperature, precision(model))
+
+
+class _Tap:
+    """One forward pass whose output is log-probabilities instead of logits."""
+
+    def __init__(
+        self, head: nn.Module, chosen: Tensor, targets: Tensor, temperature: float, dtype: torch.dtype
+    ) -> None:
+        self.head = head
+        self.chosen = chosen
+        self.targets = targets
+        self.temperature = temperature
+        self.dtype = dtype
+        self.hidden: list[Tensor] = []
+        self.raw: list[Tensor] = []
+
+    def run(self, model: nn.Module, inputs: Mapping[str, Any]) -> Tensor | None:
+        """`[n]` log-probabilities; `None` where the model's logits are not understood."""
+        self.at_head = [
+            self.head.register_forward_pre_hook(self._before_head),
+            self.head.register_forward_hook(self._after_head),
+        ]
+        # Ahead of FSDP's own hook, which lets go of the weights.
+        at_end = model.register_forward_hook(self._after_model, prepend=True)
+        try:
+            output = model(**inputs)
+        finally:
+            for hook in (*self.at_head, at_end):
+                hook.remove()
+        return output if isinstance(output, Tensor) else None
+
+    def _before_head(self, head: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        self.hidden.append(args[0])
+        return args[0][:1, -1:], *args[1:]
+
+    def _after_head(self, head: nn.Module, args: tuple[Any, ...], raw: Tensor) -> None:
+        self.raw.append(raw)
+
+    def _after_model(self, model: nn.Module, args: tuple[Any, ...], output: Any) -> Tensor | None:
+        """What the forward pass answers in place of its output; `None` leaves that."""
+        for hook in self.at_head:
+            hook.remove()
+        if len(self.raw) != 1 or (tail := tail_of(model, self.raw[0], output.logits)) is None:
+            return None
+        hidden = _at(self.chosen, self.hidden[0])
+        size = max(1, LOGIT_BUDGET // output.logits.shape[-1])
+        # A head that FSDP gathers at each of its own calls: processes with unequally many chunks would wait for ever.
+        return self._in_chunks(hidden, max(1, len(hidden)) if isinstance(self.head, FSDPModule) else size, tail)
+
+    def _in_chunks(self, hidden: Tensor, size: int, tail: Tail) -> Tensor:
+        """`[n]` log-probabilities of `[n, H]` hidden states, at most `size` of them at once."""
+        if len(hidden) <= size:
+            return self._chunk(tail)(hidden, self.targets)
+        parts = zip(hidden.split(size), self.targets.split(size), strict=True)
+        if not torch.is_grad_enabled():
+            return torch.cat([self._chunk(tail)(*part) for part in parts])
+        again = {"use_reentrant": False, "preserve_rng_state": False}
+        return torch.cat([checkpoint(self._chunk(tail), *part, **again) for part in parts])  # pyright: ignore[reportArgumentType]
+
+    def _chunk(self, tail: Tail) -> Callable[[Tensor, Tensor], Tensor]:
+        """From some hidden states and targets to log-probabilities, which a second call remembers."""
+        known: list[Tensor] = []
+
+        def compute(hidden: Tensor, targets: Tensor) -> Tensor:
+            logits = tail(self.head(hidden[None])[0])
+            found = _logprobs(logits, targets, self.temperature, self.dtype, *known)
+            if not known:
+                known.append(found.detach())
+            return found
+
+        return compute
+
+
+def _at(chosen: Tensor, values: Tensor) -> Tensor:
+    """`[n, D]` of `[N, W, D]` values: those at the chosen among the last positions."""
+    places = chosen.flatten().nonzero().squeeze(1)
+    return values[:, -chosen.shape[1] :].flatten(0, 1).index_select(0, places)  # its gradient is quicker than a mask's
+
+
+def _logprobs(
+    logits: Tensor, targets: Tensor, temperature: float, dtype: torch.dtype, known: Tensor | None = None
+) -> Tensor:
+    """`[n]` log-probabilities of `[n]` tokens under `[n, V]` logits."""
+    logits = logits.to(dtype)
+    found: Any = TokenLogprobs.apply(logits if temperature == 1.0 else logits / temperature, targets, known)
+    return found
+
+
+def _inner(model: Any) -> Any:
+    """The causal language model inside a `peft` wrapper, its adapters still in it; any other model itself."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _head(model: nn.Module) -> nn.Module | None:
+    """The module that makes logits, where the model names one."""
+    inner = _inner(model)
+    return inner.get_output_embeddings() if hasattr(inner, "get_output_embeddings") else None
+
+
+def _entrance(model: nn.Module) -> nn.Module:
+    """The module to call: what FSDP shards, even inside a wrapper, whose own end comes after the weights are let go."""
+    inner: nn.Module = _inner(model)
+    if isinstance(inner, FSDPModule):
+        return inner
+    return model
