@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from functools import partial
 from itertools import groupby
 
 import torch
 
 from cgpo.errors import UserError
+from cgpo.judges.background import in_background
+from cgpo.judges.batch import Answer
 from cgpo.judges.cache import VerdictCache
 from cgpo.judges.content import Distinct, distinct
-from cgpo.judges.member import Answer, Member, counts
+from cgpo.judges.member import Member, counts
 from cgpo.judges.settings import BeyondCap, Caps, OnError, PerJudge, cap, check_all, choice
 from cgpo.protocols import Judge
 from cgpo.types import Outcome, Sample, Verdict, Verdicts
-
-_waiting = ThreadPoolExecutor(64, thread_name_prefix="panel")
-"""Threads that do nothing but wait for judges, one for each batch that is being judged."""
 
 
 class Panel:
@@ -112,7 +112,7 @@ class Panel:
 
     def submit(self, samples: Sequence[Sample]) -> Future[Verdicts]:
         """The same in the background, so that a task is judged while the next rolls out."""
-        return _waiting.submit(self.judge, tuple(samples))
+        return in_background("panel", partial(self.judge, tuple(samples)))
 
     def close(self) -> None:
         """Closes the judges that hold processes or connections, and the cache."""
