@@ -91,7 +91,7 @@ def test_what_a_judge_is_at_is_known_while_it_is_at_it(sleeper: Sleeps) -> None:
     before = time.monotonic()
     answer = Panel({"one of a kind": sleeper}).submit(samples("a", "sleep"))
     work = at_work("one of a kind")
-    assert (work.samples, work.keys) == (2, ("row 0", "row 1"))
+    assert (work.asked, work.keys) == (2, ["row 0", "row 1"])
     assert before <= work.began <= time.monotonic()
     sleeper.release.set()
     answer.result(timeout=10)
@@ -103,7 +103,7 @@ def test_a_judge_that_cannot_be_interrupted_is_left_behind_and_asked_again_in_an
     panel = Panel({"judge": sleeper, "other": Awake()}, cache=cache, versions={"judge": "1", "other": "2"})
     panel.judge(samples("a"))
     stuck = panel.submit(samples("a", "sleep"))
-    at_work("judge", lambda work: work.keys == ("row 1",)).give_up("no answer for 3 s")
+    at_work("judge", lambda work: work.keys == ["row 1"]).give_up("no answer for 3 s")
     verdicts = stuck.result(timeout=10)
     assert said(verdicts) == [(S, "awake"), (U, "no answer for 3 s")], "what was known stays known"
     assert said(verdicts, "other") == [(S, "awake")] * 2
@@ -180,7 +180,7 @@ class Stoppable(Sleeps):
 
 def test_a_judge_that_can_be_interrupted_says_where_it_is_and_keeps_what_it_has() -> None:
     answer = Panel({"judge": Stoppable()}).submit(samples("a", "sleep", "b"))
-    at_work("judge", lambda work: work.keys == ("row 1",)).give_up("late")
+    at_work("judge", lambda work: work.keys == ["row 1"]).give_up("late")
     assert said(answer.result(timeout=10)) == [(V, "long"), (U, "late"), (U, "late")]
 
 
@@ -188,7 +188,7 @@ def test_a_judge_that_can_be_interrupted_says_where_it_is_and_keeps_what_it_has(
 def test_an_interrupted_judge_that_raises_is_undecided_whatever_its_failures_count_as(on_error: str) -> None:
     panel = Panel({"judge": Stoppable(OSError("killed"))}, on_error=on_error)
     answer = panel.submit(samples("a", "sleep"))
-    at_work("judge", lambda work: work.keys == ("row 1",)).give_up("late")
+    at_work("judge", lambda work: work.keys == ["row 1"]).give_up("late")
     assert said(answer.result(timeout=10)) == [(U, "late")] * 2
     failing = Panel({"judge": Stoppable(OSError("killed"))}, on_error="raise")
     failing._members["judge"]._judge.release.set()  # pyright: ignore
@@ -244,7 +244,7 @@ def test_the_stuck_process_of_a_judge_is_killed_and_replaced(recipe: Any) -> Non
     panel = Panel({"judge": judge})
     before = [int(reason) for _, reason in said(panel.judge(samples("a", "b")))]
     answer = panel.submit(samples("sleep", "c", "d", "e"))
-    at_work("judge", lambda work: work.keys == ("row 0", "row 2")).give_up("late")
+    at_work("judge", lambda work: work.keys == ["row 0", "row 2"]).give_up("late")
     found = said(answer.result(timeout=10))
     assert found == [(U, "late"), (S, str(before[1])), (U, "late"), (S, str(before[1]))]
     assert not Path(f"/proc/{before[0]}").exists()
@@ -266,7 +266,7 @@ def test_the_programs_that_run_are_killed_and_their_sandboxes_replaced() -> None
         pytest.skip(str(error))
     panel = Panel({"code": judge})
     answer = panel.submit(samples(ADDS, ENDLESS, "no program", ADDS, **TESTS))
-    at_work("code", lambda work: work.keys == ("row 1",)).give_up("late")
+    at_work("code", lambda work: work.keys == ["row 1"]).give_up("late")
     found = said(answer.result(timeout=10), "code")
     assert [outcome for outcome, _ in found] == [S, U, V, U]
     assert found[1][1] == found[3][1] == "late"

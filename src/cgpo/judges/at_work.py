@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 from weakref import WeakSet
 
+from cgpo.types import Sample
+
 
 @dataclass(frozen=True)
 class AtWork:
@@ -15,18 +17,23 @@ class AtWork:
 
     Attributes:
         judge: its name.
-        samples: how many it was asked about at once.
+        asked: how many samples it was asked about at once.
         began: when it came to them, as `time.monotonic` has it.
-        keys: of the rows it is at: those that it names itself (`judging`, see `cgpo.protocols.Judge`), else those of
-            all samples that have no verdict yet.
+        samples: those that it is at: what it says itself (`judging`, see `cgpo.protocols.Judge`), else all that have
+            no verdict yet.
         give_up: ends it for a reason, see `Member.give_up`; does nothing where the batch is answered by now.
     """
 
     judge: str
-    samples: int
+    asked: int
     began: float
-    keys: tuple[str, ...]
+    samples: tuple[Sample, ...]
     give_up: Callable[[str], None]
+
+    @property
+    def keys(self) -> list[str]:
+        """The rows of those samples, each once."""
+        return list(dict.fromkeys(sample.prompt.key for sample in self.samples))
 
 
 class Works(Protocol):

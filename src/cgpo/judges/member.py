@@ -86,12 +86,12 @@ class Member:
         if (current := self._current()) is None:
             return None
         batch, _ = current
-        said = [sample.prompt.key for sample in tuple(getattr(self._judge, "judging", ()))]
+        said = tuple(getattr(self._judge, "judging", ()))
         return AtWork(
             judge=self.name,
-            samples=len(batch.samples),
+            asked=len(batch.samples),
             began=batch.began or 0.0,
-            keys=tuple(said or [batch.samples[i].prompt.key for i in batch.open]),
+            samples=said or tuple(batch.samples[i] for i in batch.open),
             give_up=partial(self._give_up, *current, grace=GRACE_SECONDS),
         )
 

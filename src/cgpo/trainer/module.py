@@ -111,7 +111,7 @@ class CGPOModule(LightningModule):
                 optimizer.optimizer.step()
                 optimizer.zero_grad()
             for expert in self.experts:
-                self.improve(expert, self.again(assessed[expert.name]))
+                self.improve(expert, self.again(expert, assessed[expert.name]))
         with self.stage("step"):
             self.clip()
             optimizer.step()
@@ -123,14 +123,14 @@ class CGPOModule(LightningModule):
 
         The prompts' baseline responses, where they are new, are on their way to the judges before that.
         """
-        with self.stage("baselines"):
+        with self.stage("baselines", expert):
             self.baselines[expert.name].texts(prompts)
         seed = derived_seed(self.seed, "rollout", self.global_step, expert.name, self.global_rank)
-        with self.stage("rollout"):
+        with self.stage("rollout", expert):
             rollout = expert.sampler.sample(self.policy, prompts, expert.responses_per_prompt, seed)
         self.tell("on_rollout", expert, rollout)
         verdicts = expert.panel.submit(rollout.samples)
-        with self.stage("reward"):
+        with self.stage("reward", expert):
             reward = expert.reward.score(rollout.samples)
         self.tell("on_reward", expert, rollout, reward)
         return Drawn(rollout, reward, verdicts)
@@ -138,10 +138,10 @@ class CGPOModule(LightningModule):
     def assess(self, expert: Expert, drawn: Drawn) -> Assessed:
         """Waits for a task's verdicts, and gathers what its optimizer sees."""
         rollout = drawn.rollout
-        with self.stage("reference"):
+        with self.stage("reference", expert):
             texts = self.baselines[expert.name].texts(rollout.prompts)
             forward = self.update.forward(self.policy, self.reference, expert, rollout, texts)
-        with self.stage("judges"):
+        with self.stage("judges", expert):
             verdicts = drawn.verdicts.result()
             baselines = self.baselines[expert.name].lookup(rollout.prompts)
         self.tell("on_verdicts", expert, rollout, verdicts)
@@ -149,15 +149,15 @@ class CGPOModule(LightningModule):
         self.tell("on_scored", expert, rollout, verdicts, scored)
         return Assessed(rollout, baselines, scored)
 
-    def again(self, assessed: Assessed) -> Assessed:
+    def again(self, expert: Expert, assessed: Assessed) -> Assessed:
         """The same responses at the weights of now."""
-        with self.stage("update"):
+        with self.stage("update", expert):
             return replace(assessed, scored=self.update.refresh(self.policy, assessed.rollout, assessed.scored))
 
     def improve(self, expert: Expert, assessed: Assessed) -> None:
         """Adds `ρ_l` times a task's gradient to the policy's."""
         rollout, baselines, scored = assessed.rollout, assessed.baselines, assessed.scored
-        with self.stage("update"):
+        with self.stage("update", expert):
             objective = self.update.backward(self.policy, expert, rollout, scored, baselines, self.manual_backward)
         self.tell("on_objective", expert, objective)
 
@@ -182,8 +182,9 @@ class CGPOModule(LightningModule):
             getattr(observer, hook)(self, *args)
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Times a stage and tells the observers."""
+    def stage(self, name: str, expert: Expert | None = None) -> Iterator[None]:
+        """Times a stage, of one task or of all (`None`), and tells the observers."""
+        self.tell("on_stage_start", name, expert)
         start = time.perf_counter()
         yield
         self.tell("on_stage", name, time.perf_counter() - start)

@@ -35,6 +35,12 @@ class Observer(Callback):
     def on_objective(self, module: LightningModule, expert: Expert, objective: Objective) -> None:
         """The task's gradient was added to the policy's."""
 
+    def on_stage_start(self, module: LightningModule, stage: str, expert: Expert | None) -> None:
+        """A stage begins, of one task or of all (`None`).
+
+        It ends with `on_stage`, but for the stage `evaluation`, which ends with `on_evaluation`.
+        """
+
     def on_stage(self, module: LightningModule, stage: str, seconds: float) -> None:
         """A stage of one task's part of the iteration ended after so many wall-clock seconds."""
 

@@ -30,6 +30,6 @@ class BaselinesAhead(Observer):
             return
         steps = Steps(module.experts, trainer.max_steps, module.seed)
         coming = [steps[t] for t in range(module.global_step, min(module.global_step + self.updates, len(steps)))]
-        with module.stage("baselines"):
-            for expert in module.experts:
+        for expert in module.experts:
+            with module.stage("baselines", expert):
                 module.baselines[expert.name].texts([prompt for batch in coming for prompt in batch[expert.name]])

@@ -58,6 +58,7 @@ class Evaluator(Observer):
         start = time.perf_counter()
         for expert in module.experts:
             if expert.held_out and most:
+                module.tell("on_stage_start", "evaluation", expert)
                 result = self._of_task(module, expert, most)
                 self.results.setdefault(expert.name, {})[label] = result.result
                 module.tell("on_evaluation", expert, label, result)
