@@ -144,6 +144,11 @@ class Member:
         before = self._spent_before
         return {key: before.get(key, 0) + now.get(key, 0) for key in {**before, **now}}
 
+    def resume(self, spent: Mapping[str, int]) -> None:
+        """Goes on counting from what was spent before this process began."""
+        if counts(self._judge):
+            self._spent_before = dict(spent)
+
     def _answer(self, batch: Batch) -> None:
         """Finds a verdict for every sample of a batch, unless it was given up or cancelled meanwhile."""
         if batch.answer.done():

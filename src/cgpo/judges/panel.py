@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from itertools import groupby
+from typing import Any
 
 import torch
 
@@ -64,6 +66,7 @@ class Panel:
         self._short_circuit = short_circuit
         self._cache = cache
         self._members: dict[str, Member] = {}
+        self._whole = self
         for name, judge in judges.items():
             caps = Caps()
             if counts(judge):
@@ -77,6 +80,7 @@ class Panel:
         """The panel of some of these judges, which it shares with this one."""
         panel = Panel({}, short_circuit=self._short_circuit, cache=self._cache)
         panel._members = {name: self._members[name] for name in names}
+        panel._whole = self._whole
         return panel
 
     @property
@@ -120,6 +124,33 @@ class Panel:
             member.close()
         if self._cache is not None:
             self._cache.close()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run must know of all judges of the run, also where this is the panel of some.
+
+        `cache` are the verdicts that are kept in memory, `spent` what each judge that counts has spent.
+        """
+        spent = {name: member.spent() for name, member in self._whole._members.items()}
+        return {
+            "cache": {} if self._cache is None else self._cache.state_dict(),
+            "spent": {name: of for name, of in spent.items() if of},
+        }
+
+    def load_state_dict(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """Takes over the states of one process, or of several: their verdicts together, and the sum of what they spent.
+
+        A judge that is no longer there is passed over.
+
+        Raises:
+            UserError: a state is damaged.
+        """
+        if self._cache is not None:
+            self._cache.load_state_dict([state["cache"] for state in states])
+        for name, member in self._whole._members.items():
+            spent: Counter[str] = Counter()
+            for state in states:
+                spent.update(state["spent"].get(name, {}))
+            member.resume(spent)
 
     def _given(self, once: Distinct) -> dict[str, Answer]:
         """Each judge's answer on all distinct samples; the judges of one level work at the same time."""
