@@ -186,6 +186,10 @@ def test_judges_of_which_nothing_is_known_never_share() -> None:
     assert [judge.asked for judge in judges] == [["yes"], ["yes"]]
 
 
+def test_no_samples_have_no_hits() -> None:
+    assert Panel({"judge": Counts(), "dice": Dice()}, cache=VerdictCache()).judge([]).cached == {"judge": 0}
+
+
 def test_without_a_cache_nothing_is_said_of_hits() -> None:
     assert Panel({"judge": Counts()}).judge(samples("yes")).cached == {}
     assert Panel({"judge": Dice()}, cache=VerdictCache()).judge(samples("yes")).cached == {}

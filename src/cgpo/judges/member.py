@@ -76,10 +76,16 @@ class Member:
     def ask(self, samples: Sequence[Sample], digests: Sequence[bytes | None]) -> Future[Answer]:
         """Judges samples in the judge's own thread, after what it was asked before."""
         batch = Batch(samples, digests)
+        batch.cached = [False] * len(samples) if self.keeps_verdicts else None
         with self._lock:
             self._batches = [(batch, done) for batch, done in self._batches if not batch.answer.done()]
             self._batches.append((batch, self._thread.submit(partial(self._answer, batch))))
         return batch.answer
+
+    @property
+    def keeps_verdicts(self) -> bool:
+        """Whether it has a cache."""
+        return self._cache is not None
 
     def at_work(self) -> AtWork | None:
         """What the judge is at; `None` where it is at nothing."""

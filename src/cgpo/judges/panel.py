@@ -97,7 +97,7 @@ class Panel:
             ValueError: a judge answered more or fewer verdicts than there are samples.
         """
         once = distinct(samples)
-        given = self._given(once) if once.samples else {name: Answer([], None, 0.0) for name in self._members}
+        given = self._given(once) if once.samples else self._nothing()
         by_judge = {name: tuple(given[name].verdicts[i] for i in once.index) for name in self._members}
         conclusions = [
             conjunction([verdicts[i].outcome for verdicts in by_judge.values()]) for i in range(len(samples))
@@ -151,6 +151,10 @@ class Panel:
             for state in states:
                 spent.update(state["spent"].get(name, {}))
             member.resume(spent)
+
+    def _nothing(self) -> dict[str, Answer]:
+        """Each judge's answer on no samples; the same judges say how many were cached as on some."""
+        return {name: Answer([], [] if member.keeps_verdicts else None, 0.0) for name, member in self._members.items()}
 
     def _given(self, once: Distinct) -> dict[str, Answer]:
         """Each judge's answer on all distinct samples; the judges of one level work at the same time."""

@@ -43,15 +43,15 @@ class Watchdog(Observer):
         self._said = (self._stage, 0.0)
         self._progress = Progress()
         self._watched = 0
-        self._ended = threading.Event()
+        self._ended: threading.Event | None = None  # made where it is used: other processes get copies of callbacks
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """From here on it looks."""
         self._rank = pl_module.global_rank
         self._watched = threading.get_ident()
         self._begin(pl_module, "start")
-        self._ended = threading.Event()
         if self.after is not None:
+            self._ended = threading.Event()
             look = (self._ended, min(self.after / _LOOKS, 5.0))
             threading.Thread(target=self._watch, args=look, name="watchdog", daemon=True).start()
 
@@ -65,11 +65,11 @@ class Watchdog(Observer):
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """It looks no more."""
-        self._ended.set()
+        self._end()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Nor where the run fails."""
-        self._ended.set()
+        self._end()
 
     def look(self, now: float) -> None:
         """Says what is to be said, and gives up what is to be given up.
@@ -103,6 +103,10 @@ class Watchdog(Observer):
 
     def _begin(self, module: LightningModule, stage: str, expert: Expert | None = None) -> None:
         self._stage = Stage(stage, None if expert is None else expert.name, module.global_step)
+
+    def _end(self) -> None:
+        if self._ended is not None:
+            self._ended.set()
 
     def _watch(self, ended: threading.Event, interval: float) -> None:
         while not ended.wait(interval):
