@@ -95,12 +95,17 @@ class Judge(Protocol):
     A verdict may depend on the response and on the prompt's text, history, metadata and golden response; not on its
     key, which names the row in messages: equal content is judged once.
 
-    A judge may have further attributes, which the panel reads once, but for `usage`:
+    A judge may have further attributes, which the panel reads once, but for `usage` and `judging`:
 
     - `cost`: a number, `Cost` or any other; cheap judges are asked first. Default: `Cost.RULES`.
     - `deterministic`: `False` where the same sample may get another verdict next time: then nothing is cached.
     - `version`: a text that changes whenever the same settings would give other verdicts than before.
     - `usage`: a mapping with the keys `calls` and `tokens`, counted since the judge was made; what caps look at.
+    - `judging`: the samples that it is at now, read by another thread while it judges; a run that waits for the judge
+      says which they are, and as long as they change the judge is not taken for stuck.
+    - `interrupt(reason)`: called by another thread while it judges: makes `judge` return soon, with
+      `Outcome.UNDECIDED` and the reason for samples that have no verdict yet, or raise. Without it, or where it does
+      not help, the thread that judges is left behind, and another one asks the judge next.
     - `close()`: ends processes and connections.
     """
 

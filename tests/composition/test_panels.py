@@ -1,7 +1,10 @@
 """When two configurations of a judge may share their verdicts, and how a run's panel is made."""
 
 import importlib
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +51,37 @@ def test_a_version_is_of_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     file.write_text("class Mine: pass\n")
     assert judge_version({"_target_": "a_judge_of_ones_own.Mine"}) != before
     assert judge_version(elsewhere) != before_elsewhere
+
+
+VERSIONS = """
+import json, sys
+from pathlib import Path
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from cgpo.composition.command import config_folder
+from cgpo.composition.panels import judge_version
+
+models = [f"judge_models.{name}={sys.argv[1]}/{name}" for name in ("false_refusal", "factuality", "safety")]
+with initialize_config_dir(str(config_folder()), version_base=None):
+    judges = OmegaConf.to_container(compose("train", ["judges=all", *models]).judges, resolve=True)
+assert judges["safety"]["model"] == f"{sys.argv[1]}/safety"
+print(json.dumps({name: judge_version(config) for name, config in judges.items()}))
+"""
+
+
+def test_a_version_is_the_same_in_every_process(tmp_path: Path) -> None:
+    for name in ("false_refusal", "factuality", "safety"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights").write_text(name)
+    command = [sys.executable, "-c", VERSIONS, str(tmp_path)]
+    first, second = (
+        subprocess.run(
+            command, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, timeout=100, check=True
+        )
+        for seed in "12"
+    )
+    assert json.loads(first.stdout) == json.loads(second.stdout)
+    assert len(set(json.loads(first.stdout).values())) == 6
 
 
 def rows(*instructions: str) -> list[Sample]:

@@ -119,6 +119,8 @@ CASES = {
     "callbacks.alarm.signals=[golden]": ["callbacks.alarm.signals is ['golden']: ", "gold, judges, agreement"],
     "callbacks.alarm.sigmas=0": ["callbacks.alarm.sigmas is 0: ", "above 0"],
     "callbacks.alarm.stop=maybe": ["callbacks.alarm.stop is 'maybe': ", "true or false"],
+    "callbacks.watchdog.after=0": ["callbacks.watchdog.after is 0: ", "seconds above 0, or null"],
+    "callbacks.watchdog.act=perhaps": ["callbacks.watchdog.act is 'perhaps': ", "true or false"],
     "~callbacks.evaluation": ["callbacks.evaluation is missing"],
     "judges.code.timeout=-1": ["judges.code: ", "timeout -1"],
     "pipeline.sft.fit.steps=0": ["pipeline.sft", "steps is 0"],

@@ -6,8 +6,10 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from cgpo.errors import UserError
 from cgpo.judges.cache import VerdictCache
@@ -184,6 +186,91 @@ def test_judges_of_which_nothing_is_known_never_share() -> None:
     assert [judge.asked for judge in judges] == [["yes"], ["yes"]]
 
 
+def test_no_samples_have_no_hits() -> None:
+    assert Panel({"judge": Counts(), "dice": Dice()}, cache=VerdictCache()).judge([]).cached == {"judge": 0}
+
+
 def test_without_a_cache_nothing_is_said_of_hits() -> None:
     assert Panel({"judge": Counts()}).judge(samples("yes")).cached == {}
     assert Panel({"judge": Dice()}, cache=VerdictCache()).judge(samples("yes")).cached == {}
+
+
+def through_a_checkpoint(state: dict[str, Any], folder: Path) -> dict[str, Any]:
+    torch.save(state, folder / "state.pt")
+    return torch.load(folder / "state.pt", weights_only=True)
+
+
+def test_a_cache_in_memory_goes_on_where_it_was_with_the_order_of_use(tmp_path: Path) -> None:
+    cache = VerdictCache(size=4)
+    known = {b"a": verdict("x"), b"b": verdict("é\ud800", V), b"c": verdict("", N), b"d": verdict("y")}
+    for key, found in known.items():
+        cache.store({key: found})
+    cache.lookup([b"a"])
+    resumed = VerdictCache(size=4)
+    resumed.load_state_dict([through_a_checkpoint(cache.state_dict(), tmp_path)])
+    for one in (cache, resumed):
+        one.store({b"e": verdict("new"), b"f": verdict("new")})
+        assert one.lookup([b"a", b"b", b"c", b"d", b"e", b"f"]) == {
+            b"a": verdict("x"),
+            b"d": verdict("y"),
+            b"e": verdict("new"),
+            b"f": verdict("new"),
+        }
+
+
+def test_the_caches_of_several_processes_become_one_that_keeps_what_was_used_last() -> None:
+    caches = [VerdictCache(), VerdictCache()]
+    for i, key in enumerate([b"a", b"b", b"c", b"d", b"a"]):
+        caches[i % 2].store({key: verdict(key.decode())})  # the first has a, c; the second has b, d
+    merged = VerdictCache(size=3)
+    caches[1].lookup([b"b"])
+    merged.load_state_dict([cache.state_dict() for cache in caches])
+    assert set(merged.lookup([b"a", b"b", b"c", b"d"])) == {b"a", b"b", b"d"}
+    caches[1].store({b"a": verdict("a")})
+    both = VerdictCache()
+    both.load_state_dict([cache.state_dict() for cache in caches])
+    assert len(both) == 4
+
+
+def test_a_cache_in_a_file_is_its_own_state(tmp_path: Path) -> None:
+    cache = VerdictCache(path=str(tmp_path / "verdicts.db"))
+    cache.store({b"a": verdict("kept")})
+    assert cache.state_dict() == {}
+    cache.load_state_dict([{}])
+    assert cache.lookup([b"a"]) == {b"a": verdict("kept")}
+
+
+def test_a_damaged_state_is_one_line() -> None:
+    state = {"database": torch.arange(200, dtype=torch.uint8)}
+    with pytest.raises(UserError, match="the checkpoint's verdicts cannot be read"):
+        VerdictCache().load_state_dict([state])
+
+
+class Paid(Counts):
+    """Costs a call and ten tokens a sample."""
+
+    @property
+    def usage(self) -> dict[str, int]:
+        return {"calls": len(self.asked), "tokens": 10 * len(self.asked)}
+
+
+def test_a_resumed_panel_knows_its_verdicts_and_what_its_judges_have_spent(tmp_path: Path) -> None:
+    def panel(judge: Paid) -> Panel:
+        versions = {"paid": "settings", "free": "others"}
+        return Panel({"paid": judge, "free": Counts()}, cache=VerdictCache(), max_calls={"paid": 5}, versions=versions)
+
+    judge, again = Paid(), Paid()
+    first, second = panel(judge), panel(again)
+    first.of(["paid"]).judge(samples("a", "b", "c"))
+    state = through_a_checkpoint(first.of(["free"]).state_dict(), tmp_path)
+    assert state["spent"] == {"paid": {"calls": 3, "tokens": 30}}, "of all judges, whichever panel is asked"
+    second.of(["free"]).load_state_dict([state])
+    given = second.judge(samples("a", "b", "c", "d", "e", "f"))
+    assert given.cached == {"paid": 3, "free": 0}
+    assert again.asked == ["d", "e"], "two of the five calls were left"
+    assert given.by_judge["paid"][5].reason == "not judged: 5 calls are spent, of at most 5 (panel.max_calls)"
+    assert second.state_dict()["spent"] == {"paid": {"calls": 5, "tokens": 50}}
+
+    both = panel(Paid())
+    both.load_state_dict([state, second.state_dict(), {"cache": {}, "spent": {"gone": {"calls": 1}}}])
+    assert both.state_dict()["spent"] == {"paid": {"calls": 8, "tokens": 80}}

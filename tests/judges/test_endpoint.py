@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from tests.judges.scripted_server import Reply, Script, ScriptedServer, said
 
 from cgpo.errors import UserError
+from cgpo.judges.background import in_background
 from cgpo.judges.language_model import LanguageModelJudge
 from cgpo.types import Outcome, Prompt, Sample, Verdict
 
@@ -396,3 +398,28 @@ def test_it_works_where_an_event_loop_runs_already() -> None:
 def test_further_fields_of_the_request_reach_the_server() -> None:
     _, server = ask(reliable(Reply(said("x", YES_NO))), extra_body={"chat_template_kwargs": {"enable_thinking": False}})
     assert {str(r["chat_template_kwargs"]) for r in server.requests} == {"{'enable_thinking': False}"}
+
+
+def test_requests_that_hang_are_taken_back_and_the_others_keep_their_answers() -> None:
+    hanging = {"response 1", "response 3"}
+
+    def script(_: int, body: dict[str, Any]) -> Reply:
+        hangs = not greets(body) and any(text in asked_about(body) for text in hanging)
+        return Reply(said("yes", YES_NO), delay=5.0 if hangs else 0.0)
+
+    with ScriptedServer(script) as server:
+        judge = judge_at(server, read_timeout=30.0)
+        found = in_background("asks", lambda: judge.judge(samples(5)))
+        deadline = time.monotonic() + 10
+        while len(server.requests) < 6 or len(judge.judging) != 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert {sample.response for sample in judge.judging} == hanging
+        judge.interrupt("late")
+        verdicts = found.result(timeout=10)
+        outcomes = [verdict.outcome for verdict in verdicts]
+        assert outcomes == [Outcome.SATISFIED, Outcome.UNDECIDED] * 2 + [Outcome.SATISFIED]
+        assert [verdict.reason for verdict in verdicts if verdict.outcome is Outcome.UNDECIDED] == ["late"] * 2
+        hanging.clear()
+        assert {verdict.outcome for verdict in judge.judge(samples(5))} == {Outcome.SATISFIED}
+        judge.close()

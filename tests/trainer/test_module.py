@@ -169,7 +169,7 @@ def test_hooks_are_called_in_the_order_of_the_verbs() -> None:
     assert recorder.calls == 2 * (drawn + learnt)
     assert recorder.steps == [0, 0, 1, 1]
     assert recorder.stages == 2 * (
-        2 * ["baselines", "rollout", "reward"] + 2 * ["reference", "judges", "update"] + ["step"]
+        2 * ["baselines", "rollout", "reward"] + 2 * ["reference", "judges", "gather", "update"] + ["step"]
     )
 
 

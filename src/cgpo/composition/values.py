@@ -60,6 +60,8 @@ RULES: Mapping[str, Rule] = {
     "callbacks.alarm.sigmas": POSITIVE,
     "callbacks.alarm.samples": whole(0),
     "callbacks.alarm.stop": (lambda value: isinstance(value, bool), "true or false"),
+    "callbacks.watchdog.after": (lambda value: value is None or POSITIVE[0](value), "seconds above 0, or null"),
+    "callbacks.watchdog.act": (lambda value: isinstance(value, bool), "true or false"),
     "update.max_tokens": whole(1),
     "update.epochs": whole(1),
     "update.critic_learning_rate": (lambda value: value is None or POSITIVE[0](value), "a number above 0, or null"),

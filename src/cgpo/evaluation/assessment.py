@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from cgpo.errors import UserError
+from cgpo.judges.panel import Panel
 from cgpo.policy.logprobs import batched_logprobs
 from cgpo.policy.responses import rollout_responses
 from cgpo.protocols import Policy, RewardModel, Sampler
@@ -63,11 +64,11 @@ def assess(
     samples = rollout.samples
     own = expert.panel.submit(samples)
     also = None if expert.also is None else expert.also.submit(samples)
+    gold = None if expert.gold is None else Panel({"gold": expert.gold}, on_error="raise").submit(samples)
     reward = expert.reward.score(samples)
     if not reward.isfinite().all():
         raise UserError(f"tasks.{expert.name}.reward: the reward model answered a reward that is not finite")
     log_ratio = None if reference is None else log_ratios(policy, reference, rollout, max_tokens)
-    gold = None if expert.gold is None else expert.gold.judge(samples)
     verdicts = own.result()
     return Assessment(
         rollout=rollout,
@@ -75,7 +76,7 @@ def assess(
         verdicts=verdicts,
         also={} if also is None else also.result().by_judge,
         log_ratio=log_ratio,
-        gold=gold,
+        gold=None if gold is None else gold.result().by_judge["gold"],
         measures={name: measure.score(samples) for name, measure in (measures or {}).items()},
     )
 

@@ -9,7 +9,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import torch
 
 from cgpo.errors import UserError
 from cgpo.types import Outcome, Verdict
@@ -45,6 +47,7 @@ class VerdictCache:
         if not isinstance(size, int) or isinstance(size, bool) or size < 1:
             raise UserError(f"panel.cache.size is {size!r}: it must be a whole number of at least 1")
         self._size = size
+        self._path = path
         self._lock = threading.Lock()
         self._warned = False
         file = ":memory:" if path is None else str(Path(path).expanduser())
@@ -82,13 +85,49 @@ class VerdictCache:
 
         def write(database: sqlite3.Connection) -> None:
             database.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?)", rows)
-            (surplus,) = database.execute("SELECT COUNT(*) - ? FROM verdicts", (self._size,)).fetchone()
-            if surplus > 0:
-                oldest = "SELECT key FROM verdicts ORDER BY used LIMIT ?"
-                database.execute(f"DELETE FROM verdicts WHERE key IN ({oldest})", (surplus,))
+            self._forget(database)
 
         if rows:
             self._transaction(write)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All verdicts with the order of their use, for a checkpoint; nothing where a file keeps them."""
+        if self._path is not None:
+            return {}
+        with self._lock:
+            return {"database": torch.frombuffer(bytearray(self._database.serialize()), dtype=torch.uint8)}
+
+    def load_state_dict(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """Takes over what caches kept: of one process, or of several.
+
+        Raises:
+            UserError: a state is damaged.
+        """
+        for state in states:
+            if "database" in state:
+                try:
+                    self._take_over(state["database"].numpy().tobytes())
+                except sqlite3.Error as error:
+                    raise UserError(f"the checkpoint's verdicts cannot be read: {error}") from error
+
+    def _take_over(self, image: bytes) -> None:
+        with contextlib.closing(sqlite3.connect(":memory:")) as other:
+            other.deserialize(image)
+            rows = other.execute("SELECT key, outcome, reason, used FROM verdicts").fetchall()
+
+        def write(database: sqlite3.Connection) -> None:
+            latest = "ON CONFLICT (key) DO UPDATE SET used = MAX(used, excluded.used)"
+            database.executemany(f"INSERT INTO verdicts VALUES (?, ?, ?, ?) {latest}", rows)
+            self._forget(database)
+
+        self._transaction(write)
+
+    def _forget(self, database: sqlite3.Connection) -> None:
+        """Lets go of the least recently used beyond the size."""
+        (surplus,) = database.execute("SELECT COUNT(*) - ? FROM verdicts", (self._size,)).fetchone()
+        if surplus > 0:
+            oldest = "SELECT key FROM verdicts ORDER BY used LIMIT ?"
+            database.execute(f"DELETE FROM verdicts WHERE key IN ({oldest})", (surplus,))
 
     def __len__(self) -> int:
         """How many verdicts there are."""

@@ -64,12 +64,26 @@ class CodeJudge:
         for sandbox in self._sandboxes:
             self._idle.put(sandbox)
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="code-judge")
+        self._running: dict[Sandbox, Sample] = {}
+        self._given_up: str | None = None
         self._timeout = timeout
         self._memory_mb = memory_mb
 
     def judge(self, samples: Sequence[Sample]) -> list[Verdict]:
         """One verdict a sample; undecided only where the sandbox failed thrice, or cannot run the row's tests."""
+        self._given_up = None
         return list(self._threads.map(self._judge_one, samples))
+
+    @property
+    def judging(self) -> list[Sample]:
+        """The samples whose programs run now."""
+        return list(self._running.values())
+
+    def interrupt(self, reason: str) -> None:
+        """Kills the programs that run, and starts no more of this call: the samples without a verdict are undecided."""
+        self._given_up = reason
+        for sandbox in list(self._running):
+            sandbox.interrupt()
 
     def check_prompt(self, prompt: Prompt) -> None:
         """Asserts that the row's tests can be read, if it has any.
@@ -93,24 +107,28 @@ class CodeJudge:
         if code is None:
             tagged = "" if self._languages is None else f" tagged {' or '.join(map(repr, self._languages))}"
             return Verdict(Outcome.VIOLATED, f"no complete fenced code block{tagged}")
+        if self._given_up is not None:
+            return Verdict(Outcome.UNDECIDED, self._given_up)
+        sandbox = self._idle.get()
+        self._running[sandbox] = sample
         try:
-            report = self._run(code, tests)
+            report = self._run(sandbox, code, tests)
         except SandboxError as error:
-            return Verdict(Outcome.UNDECIDED, str(error))
+            return Verdict(Outcome.UNDECIDED, self._given_up or str(error))
+        finally:
+            del self._running[sandbox]
+            self._idle.put(sandbox)
         return self._verdict(report, len(tests.sources))
 
-    def _run(self, program: str, tests: Tests) -> Report:
-        """Runs the program in the next idle sandbox; again where that dies of something from outside."""
-        sandbox = self._idle.get()
-        try:
-            for _ in range(_ATTEMPTS - 1):
-                try:
-                    return sandbox.run(program, tests)
-                except SandboxError:
-                    continue
-            return sandbox.run(program, tests)
-        finally:
-            self._idle.put(sandbox)
+    def _run(self, sandbox: Sandbox, program: str, tests: Tests) -> Report:
+        """Runs the program; again where the sandbox dies of something from outside."""
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return sandbox.run(program, tests)
+            except SandboxError:
+                if self._given_up is not None:
+                    raise
+        return sandbox.run(program, tests)
 
     def _verdict(self, report: Report, count: int) -> Verdict:
         passed = sum(problem is None for problem in report.problems)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from cgpo.errors import UserError
-from cgpo.judges.question import Answer, Question, Weighed
+from cgpo.judges.question import Answer, Question, Unanswered, Weighed
 from cgpo.judges.rendering import answer_token, render
 from cgpo.pretrained import load_tokenizer, load_whole
 from cgpo.types import Sample
@@ -60,6 +60,8 @@ class InProcess:
         self._batch_size = batch_size
         self._max_length = _shortest(max_length, getattr(self._loaded.model.config, "max_position_embeddings", None))
         self._usage = {"calls": 0, "tokens": 0}
+        self._interrupted: str | None = None
+        self.asking: Sequence[Sample] = ()
 
     @property
     def usage(self) -> Mapping[str, int]:
@@ -84,6 +86,7 @@ class InProcess:
 
     def ask(self, samples: Sequence[Sample]) -> list[Answer]:
         """One answer a sample, in batches of similar length."""
+        self._interrupted = None
         template, tokenizer = self._question.template, self._loaded.tokenizer
         with self._loaded.lock:
             rendered = [render(template, sample, tokenizer, self._max_length) for sample in samples]
@@ -92,10 +95,17 @@ class InProcess:
         order = sorted(range(len(rendered)), key=lambda i: len(rendered[i]))
         answers: dict[int, Answer] = {}
         for start in range(0, len(order), self._batch_size):
+            if self._interrupted is not None:
+                return [answers.get(i, Unanswered(self._interrupted)) for i in range(len(rendered))]
             batch = order[start : start + self._batch_size]
+            self.asking = [samples[i] for i in batch]
             logits = self._answer_logits([rendered[i] for i in batch])
             answers |= {i: Weighed(*pair) for i, pair in zip(batch, logits.tolist(), strict=True)}
         return [answers[i] for i in range(len(rendered))]
+
+    def interrupt(self, reason: str) -> None:
+        """Asks no further batch; the one that the model is reading is read to its end."""
+        self._interrupted = reason
 
     def _answer_logits(self, rendered: list[list[int]]) -> Tensor:
         """Logits `[n, 2]` of the positive and the negative answer, float32, on the CPU.

@@ -112,6 +112,15 @@ class LanguageModelJudge:
         verdicts |= {i: self._verdict(answer) for i, answer in zip(asked, answers, strict=True)}
         return [verdict for verdict in verdicts.values() if verdict is not None]
 
+    @property
+    def judging(self) -> Sequence[Sample]:
+        """The samples that the model is asked about now."""
+        return self._backend.asking
+
+    def interrupt(self, reason: str) -> None:
+        """Ends the requests to an endpoint that are not answered yet; a model in this process cannot be interrupted."""
+        self._backend.interrupt(reason)
+
     def close(self) -> None:
         """Lets go of connections."""
         self._backend.close()

@@ -54,10 +54,15 @@ class MathJudge:
         self._lenient = lenient
         self._decimals = _digits(decimals, "math judge: decimals")
         self._symbolic = Symbolic(timeout, memory_mb)
+        self.judging: Sequence[Sample] = ()
 
     def judge(self, samples: Sequence[Sample]) -> list[Verdict]:
         """One verdict a sample; undecided where a mathematical comparison fails or takes too long."""
-        return [self._judge_one(sample) for sample in samples]
+        verdicts: list[Verdict] = []
+        for sample in samples:
+            self.judging = (sample,)
+            verdicts.append(self._judge_one(sample))
+        return verdicts
 
     def check_prompt(self, prompt: Prompt) -> None:
         """Asserts that the row's answer, its form and its decimals can be read, if it has an answer.

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from functools import partial
 from itertools import groupby
+from typing import Any
 
 import torch
 from torch import nn
 
 from cgpo.errors import UserError
+from cgpo.judges.background import in_background
+from cgpo.judges.batch import Answer
 from cgpo.judges.cache import VerdictCache
 from cgpo.judges.content import Distinct, distinct
-from cgpo.judges.member import Answer, Member, counts
+from cgpo.judges.member import Member, counts
 from cgpo.judges.settings import BeyondCap, Caps, OnError, PerJudge, cap, check_all, choice
 from cgpo.protocols import Judge
 from cgpo.types import Outcome, Sample, Verdict, Verdicts
-
-_waiting = ThreadPoolExecutor(64, thread_name_prefix="panel")
-"""Threads that do nothing but wait for judges, one for each batch that is being judged."""
 
 
 class Panel:
@@ -65,6 +67,7 @@ class Panel:
         self._short_circuit = short_circuit
         self._cache = cache
         self._members: dict[str, Member] = {}
+        self._whole = self
         for name, judge in judges.items():
             caps = Caps()
             if counts(judge):
@@ -78,6 +81,7 @@ class Panel:
         """The panel of some of these judges, which it shares with this one."""
         panel = Panel({}, short_circuit=self._short_circuit, cache=self._cache)
         panel._members = {name: self._members[name] for name in names}
+        panel._whole = self._whole
         return panel
 
     @property
@@ -99,7 +103,7 @@ class Panel:
             ValueError: a judge answered more or fewer verdicts than there are samples.
         """
         once = distinct(samples)
-        given = self._given(once) if once.samples else {name: Answer([], None, 0.0) for name in self._members}
+        given = self._given(once) if once.samples else self._nothing()
         by_judge = {name: tuple(given[name].verdicts[i] for i in once.index) for name in self._members}
         conclusions = [
             conjunction([verdicts[i].outcome for verdicts in by_judge.values()]) for i in range(len(samples))
@@ -118,7 +122,7 @@ class Panel:
 
     def submit(self, samples: Sequence[Sample]) -> Future[Verdicts]:
         """The same in the background, so that a task is judged while the next rolls out."""
-        return _waiting.submit(self.judge, tuple(samples))
+        return in_background("panel", partial(self.judge, tuple(samples)))
 
     def close(self) -> None:
         """Closes the judges that hold processes or connections, and the cache."""
@@ -126,6 +130,37 @@ class Panel:
             member.close()
         if self._cache is not None:
             self._cache.close()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run must know of all judges of the run, also where this is the panel of some.
+
+        `cache` are the verdicts that are kept in memory, `spent` what each judge that counts has spent.
+        """
+        spent = {name: member.spent() for name, member in self._whole._members.items()}
+        return {
+            "cache": {} if self._cache is None else self._cache.state_dict(),
+            "spent": {name: of for name, of in spent.items() if of},
+        }
+
+    def load_state_dict(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """Takes over the states of one process, or of several: their verdicts together, and the sum of what they spent.
+
+        A judge that is no longer there is passed over.
+
+        Raises:
+            UserError: a state is damaged.
+        """
+        if self._cache is not None:
+            self._cache.load_state_dict([state["cache"] for state in states])
+        for name, member in self._whole._members.items():
+            spent: Counter[str] = Counter()
+            for state in states:
+                spent.update(state["spent"].get(name, {}))
+            member.resume(spent)
+
+    def _nothing(self) -> dict[str, Answer]:
+        """Each judge's answer on no samples; the same judges say how many were cached as on some."""
+        return {name: Answer([], [] if member.keeps_verdicts else None, 0.0) for name, member in self._members.items()}
 
     def _given(self, once: Distinct) -> dict[str, Answer]:
         """Each judge's answer on all distinct samples; the judges of one level work at the same time."""

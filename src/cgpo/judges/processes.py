@@ -8,15 +8,19 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
 
 from cgpo.errors import UserError
+from cgpo.judges.background import in_background
 from cgpo.protocols import Cost, Judge
-from cgpo.types import Prompt, Sample, Verdict
+from cgpo.types import Outcome, Prompt, Sample, Verdict
 
 
 class ProcessJudge:
@@ -58,11 +62,11 @@ class ProcessJudge:
         """What the judge says; what it raises is raised here."""
         parts = [list(samples[i :: len(self._workers)]) for i in range(len(self._workers))]
         asked = [(worker, part) for worker, part in zip(self._workers, parts, strict=True) if part]
-        for worker, part in asked:
-            worker.ask("judge", part)
+        answers = [in_background("judge-process", partial(worker.ask, "judge", part)) for worker, part in asked]
         verdicts: list[Verdict | None] = [None] * len(samples)
-        answers = [worker.answer() for worker, _ in asked]
-        for i, answer in enumerate(answers):
+        for i, answer in enumerate([answer.result() for answer in answers]):
+            if isinstance(answer, _Interrupted):
+                answer = [Verdict(Outcome.UNDECIDED, answer.reason)] * len(parts[i])
             if isinstance(answer, Exception):
                 raise answer
             if len(answer) != len(parts[i]):
@@ -70,14 +74,23 @@ class ProcessJudge:
             verdicts[i :: len(self._workers)] = answer
         return [verdict for verdict in verdicts if verdict is not None]
 
+    @property
+    def judging(self) -> list[Sample]:
+        """The shares of the processes that have not answered yet."""
+        return [sample for worker in self._workers for sample in worker.judging]
+
+    def interrupt(self, reason: str) -> None:
+        """Kills the processes that have not answered yet: their shares are undecided. The next call starts others."""
+        for worker in self._workers:
+            worker.interrupt(reason)
+
     def check_prompt(self, prompt: Prompt) -> None:
         """Asks the judge whether it can read a row, if it offers to look.
 
         Raises:
             UserError: naming the row.
         """
-        self._workers[0].ask("check_prompt", prompt)
-        answer = self._workers[0].answer()
+        answer = self._workers[0].ask("check_prompt", prompt)
         if isinstance(answer, Exception):
             raise answer
 
@@ -87,32 +100,42 @@ class ProcessJudge:
             worker.close()
 
 
+@dataclass(frozen=True)
+class _Interrupted:
+    reason: str
+
+
 class _Worker:
+    """A process and what it is asked, by one thread at a time."""
+
     def __init__(self, recipe: bytes) -> None:
+        self.judging: Sequence[Sample] = ()
         self._recipe = recipe
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection | None = None
-        self._question: tuple[str, Any] = ("", None)
+        self._interrupted: _Interrupted | None = None
+        self._turn = threading.Lock()
+        self._lock = threading.Lock()
 
-    def ask(self, method: str, argument: Any) -> None:
-        self._question = (method, argument)
-        try:
-            self._running().send(self._question)
-        except OSError:
-            self.close()  # it died since it was asked last; `answer` asks another one
-
-    def answer(self) -> Any:
-        """What it says, or the exception that it raised; a process that died is replaced once."""
-        for attempt in (1, 2):
+    def ask(self, method: str, argument: Any) -> Any:
+        """What it says, or the exception that it raised; a process that died is replaced once, unless it was killed."""
+        with self._turn:
+            with self._lock:
+                self._interrupted = None
+                self.judging = argument if method == "judge" else ()
             try:
-                if self._pipe is None:
-                    self._running().send(self._question)
-                return self._running().recv()
-            except (EOFError, OSError) as error:
-                self.close()
-                if attempt == 2:
-                    return RuntimeError(f"the judge's process died twice ({error or type(error).__name__})")
-        raise AssertionError
+                return self._answer((method, argument))
+            finally:
+                with self._lock:
+                    self.judging = ()
+
+    def interrupt(self, reason: str) -> None:
+        """Kills the process if it is judging; who waits for it notices."""
+        with self._lock:
+            if self.judging:
+                self._interrupted = _Interrupted(reason)
+                if (process := self._process) is not None:
+                    process.kill()
 
     def close(self) -> None:
         if self._pipe is not None:
@@ -122,19 +145,40 @@ class _Worker:
             self._process.wait()
         self._pipe = self._process = None
 
+    def _answer(self, question: tuple[str, Any]) -> Any:
+        try:
+            self._running().send(question)
+        except (EOFError, OSError):
+            self.close()  # it died since it was asked last; another one is asked
+        for attempt in (1, 2):
+            try:
+                if self._pipe is None:
+                    self._running().send(question)
+                return self._running().recv()
+            except (EOFError, OSError) as error:
+                self.close()
+                if self._interrupted is not None:
+                    return self._interrupted
+                if attempt == 2:
+                    return RuntimeError(f"the judge's process died twice ({error or type(error).__name__})")
+        raise AssertionError
+
     def _running(self) -> Connection:
-        if self._pipe is None:
-            ours, theirs = socket.socketpair()
-            with theirs:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-m", "cgpo.judges.processes", str(theirs.fileno())],
-                    stdin=subprocess.DEVNULL,
-                    pass_fds=[theirs.fileno()],
-                    env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-                )
-            self._pipe = Connection(ours.detach())
-            self._pipe.send_bytes(self._recipe)
-        return self._pipe
+        with self._lock:
+            if self._interrupted is not None:
+                raise EOFError
+            if self._pipe is None:
+                ours, theirs = socket.socketpair()
+                with theirs:
+                    self._process = subprocess.Popen(
+                        [sys.executable, "-m", "cgpo.judges.processes", str(theirs.fileno())],
+                        stdin=subprocess.DEVNULL,
+                        pass_fds=[theirs.fileno()],
+                        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                    )
+                self._pipe = Connection(ours.detach())
+                self._pipe.send_bytes(self._recipe)
+            return self._pipe
 
 
 def main() -> None:

@@ -106,8 +106,17 @@ class Backend(Protocol):
         """
         ...
 
+    @property
+    def asking(self) -> Sequence[Sample]:
+        """The samples that are under way, for another thread to look at."""
+        ...
+
     def ask(self, samples: Sequence[Sample]) -> list[Answer]:
         """One answer a sample, in order."""
+        ...
+
+    def interrupt(self, reason: str) -> None:
+        """Ends what is under way, if it can: unanswered, for this reason."""
         ...
 
     def close(self) -> None:

@@ -178,6 +178,12 @@ class Sandbox:
         if self._folder is not None:
             self._folder.cleanup()
 
+    def interrupt(self) -> None:
+        """Kills the warm process, whatever it runs; from another thread than that of `run`, which then fails."""
+        if (process := self._process) is not None and process.poll() is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+
     def _end(self) -> None:
         for fd in self._fds.values():
             os.close(fd)

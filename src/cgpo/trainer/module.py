@@ -151,7 +151,7 @@ class CGPOModule(LightningModule):
                 optimizer.optimizer.step()
                 optimizer.zero_grad()
             for expert in self.experts:
-                self.improve(expert, self.again(assessed[expert.name]))
+                self.improve(expert, self.again(expert, assessed[expert.name]))
         with self.stage("step"):
             self.settle()
             optimizer.step()
@@ -168,11 +168,11 @@ class CGPOModule(LightningModule):
         own = self.own(expert, prompts)
         self.prepare(expert, list(own.values()))
         seeds = [derived_seed(self.seed, "rollout", self.global_step, expert.name, place) for place in own]
-        with self.stage("rollout"), gathered(self.model):
+        with self.stage("rollout", expert), gathered(self.model):
             rollout = expert.sampler.sample(self.policy, list(own.values()), expert.responses_per_prompt, seeds)
         self.tell("on_rollout", expert, rollout)
         verdicts = expert.panel.submit(rollout.samples)
-        with self.stage("reward"), gathered(*models_of(expert.reward)):
+        with self.stage("reward", expert), gathered(*models_of(expert.reward)):
             reward = expert.reward.score(rollout.samples)
         self.tell("on_reward", expert, rollout, reward)
         return Drawn(rollout, reward, verdicts)
@@ -186,17 +186,17 @@ class CGPOModule(LightningModule):
         """Draws and scores baseline responses that are new, and sends them to the judges; all processes together."""
         baselines = self.baselines[expert.name]
         if self.processes.any(baselines.lacks(prompts)):
-            with self.stage("baselines"), gathered(self.reference.model, *models_of(expert.reward)):
+            with self.stage("baselines", expert), gathered(self.reference.model, *models_of(expert.reward)):
                 baselines.texts(prompts)
 
     def assess(self, expert: Expert, drawn: Drawn) -> Assessed:
         """Waits for a task's verdicts, and gathers what its optimizer sees."""
         rollout = drawn.rollout
         self.prepare(expert, rollout.prompts)
-        with self.stage("reference"):
+        with self.stage("reference", expert):
             texts = self.baselines[expert.name].texts(rollout.prompts)
             forward = self.update.forward(self.policy, self.reference, expert, rollout, texts)
-        with self.stage("judges"):
+        with self.stage("judges", expert):
             verdicts = drawn.verdicts.result()
             baselines = self.baselines[expert.name].lookup(rollout.prompts)
         self.tell("on_verdicts", expert, rollout, verdicts)
@@ -204,20 +204,21 @@ class CGPOModule(LightningModule):
         self.tell("on_scored", expert, rollout, verdicts, scored)
         return Assessed(rollout, baselines, scored)
 
-    def again(self, assessed: Assessed) -> Assessed:
+    def again(self, expert: Expert, assessed: Assessed) -> Assessed:
         """The same responses at the weights of now."""
-        with self.stage("update"):
+        with self.stage("update", expert):
             return replace(assessed, scored=self.update.refresh(self.policy, assessed.rollout, assessed.scored))
 
     def improve(self, expert: Expert, assessed: Assessed) -> None:
         """Adds `ρ_l` times a task's gradient to the policy's, unless a number of its batch is not finite."""
-        with self.stage("update"):
+        rollout, baselines = assessed.rollout, assessed.baselines
+        with self.stage("gather", expert):
             offset = self._offsets[expert.name]
             whole, rows = whole_batch(assessed.scored, self.processes, expert.batch_size, offset)
-            if problem := not_finite(whole):
-                self.problems[expert.name] = problem
-                return
-            rollout, baselines = assessed.rollout, assessed.baselines
+        if problem := not_finite(whole):
+            self.problems[expert.name] = problem
+            return
+        with self.stage("update", expert):
             objective = self.update.backward(self.policy, expert, rollout, whole, baselines, self.manual_backward, rows)
         self.tell("on_objective", expert, objective)
 
@@ -250,8 +251,9 @@ class CGPOModule(LightningModule):
             getattr(observer, hook)(self, *args)
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Times a stage and tells the observers."""
+    def stage(self, name: str, expert: Expert | None = None) -> Iterator[None]:
+        """Times a stage, of one task or of all (`None`), and tells the observers."""
+        self.tell("on_stage_start", name, expert)
         start = time.perf_counter()
         yield
         self.tell("on_stage", name, time.perf_counter() - start)

@@ -42,6 +42,12 @@ class Observer(Callback):
         batch (`cgpo.trainer.module.Assessed`).
         """
 
+    def on_stage_start(self, module: LightningModule, stage: str, expert: Expert | None) -> None:
+        """A stage begins, of one task or of all (`None`).
+
+        It ends with `on_stage`, but for the stage `evaluation`, which ends with `on_evaluation`.
+        """
+
     def on_stage(self, module: LightningModule, stage: str, seconds: float) -> None:
         """A stage of one task's part of the iteration ended after so many wall-clock seconds."""
 

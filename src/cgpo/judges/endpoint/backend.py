@@ -59,6 +59,9 @@ class EndpointBackend:
         self._recent: deque[bool] = deque(maxlen=endpoint.window)
         self._spent = {"calls": 0, "tokens": 0}
         self._connection: Connection | None = None
+        self._under_way: dict[int, Sample] = {}
+        self._requests: list[asyncio.Task[Answer]] = []
+        self._interrupted: str | None = None
 
     @property
     def usage(self) -> Mapping[str, int]:
@@ -92,9 +95,21 @@ class EndpointBackend:
         if not messages:
             return []
         connection = self._connect()
-        answers = connection.run(self._ask_all(connection, messages))
+        self._interrupted = None
+        answers = connection.run(self._ask_all(connection, samples, messages))
         self._watch(answers)
         return answers
+
+    @property
+    def asking(self) -> Sequence[Sample]:
+        """The samples whose requests are under way."""
+        return list(self._under_way.values())
+
+    def interrupt(self, reason: str) -> None:
+        """Takes back the requests that are not answered yet."""
+        if self._connection is not None:
+            self._interrupted = reason
+            self._connection.soon(lambda: [request.cancel() for request in self._requests])
 
     def close(self) -> None:
         """Closes the connections; asked again, new ones are made."""
@@ -108,17 +123,32 @@ class EndpointBackend:
             self._connection = Connection(self._endpoint)
         return self._connection
 
-    async def _ask_all(self, connection: Connection, messages: Sequence[str]) -> list[Answer]:
+    async def _ask_all(
+        self, connection: Connection, samples: Sequence[Sample], messages: Sequence[str]
+    ) -> list[Answer]:
         if self._form is None:
             await self._greet(connection)
         gate = asyncio.Semaphore(self._endpoint.concurrency)
-        return await asyncio.gather(*(self._ask_one(connection, message, gate) for message in messages))
 
-    async def _ask_one(self, connection: Connection, message: str, gate: asyncio.Semaphore) -> Answer:
-        async with gate:
-            if self._form is None:
-                return Unanswered(f"{self._down} (not asked again in this batch)")
-            body = await connection.complete(message, self._form, self._endpoint.retries)
+        async def ask(index: int) -> Answer:
+            try:
+                async with gate:
+                    self._under_way[index] = samples[index]
+                    return await self._ask_one(connection, messages[index])
+            except asyncio.CancelledError:
+                if self._interrupted is None:
+                    raise
+                return Unanswered(self._interrupted)
+            finally:
+                self._under_way.pop(index, None)
+
+        self._requests = [asyncio.ensure_future(ask(index)) for index in range(len(messages))]
+        return await asyncio.gather(*self._requests)
+
+    async def _ask_one(self, connection: Connection, message: str) -> Answer:
+        if self._form is None:
+            return Unanswered(f"{self._down} (not asked again in this batch)")
+        body = await connection.complete(message, self._form, self._endpoint.retries)
         if isinstance(body, Failure):
             return self._failed(body)
         self._failed_in_a_row = 0

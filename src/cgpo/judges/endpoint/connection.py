@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -59,6 +59,11 @@ class Connection:
             return future.result()
         finally:
             future.cancel()
+
+    def soon(self, call: Callable[[], object]) -> None:
+        """Has the loop's thread call something."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(call)
 
     def close(self) -> None:
         """Closes connections and ends the thread."""

@@ -22,6 +22,7 @@ class InstructionFollowingJudge:
 
     def __init__(self, strict: bool = True) -> None:
         self._strict = strict
+        self.judging: Sequence[Sample] = ()
 
     def judge(self, samples: Sequence[Sample]) -> list[Verdict]:
         """One verdict a sample; the reason names the instructions that were not followed.
@@ -29,7 +30,11 @@ class InstructionFollowingJudge:
         Raises:
             UserError: a row's instructions are unknown or incomplete.
         """
-        return [self._judge_one(sample) for sample in samples]
+        verdicts: list[Verdict] = []
+        for sample in samples:
+            self.judging = (sample,)
+            verdicts.append(self._judge_one(sample))
+        return verdicts
 
     def check_prompt(self, prompt: Prompt) -> None:
         """Asserts that the row's instructions are known and complete, if it has any.

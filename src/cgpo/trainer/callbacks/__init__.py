@@ -1,9 +1,10 @@
-"""What watches a run: metrics, samples, evaluations, the hacking alarm. None of it is known to the module."""
+"""What watches a run: metrics, samples, evaluations, alarms, a watchdog. None of it is known to the module."""
 
 from cgpo.trainer.callbacks.alarm import HackingAlarm
 from cgpo.trainer.callbacks.baselines import BaselinesAhead
 from cgpo.trainer.callbacks.evaluator import Evaluator
 from cgpo.trainer.callbacks.metrics import TaskMetrics
 from cgpo.trainer.callbacks.samples import SampleLog
+from cgpo.trainer.callbacks.watchdog import Watchdog
 
-__all__ = ["BaselinesAhead", "Evaluator", "HackingAlarm", "SampleLog", "TaskMetrics"]
+__all__ = ["BaselinesAhead", "Evaluator", "HackingAlarm", "SampleLog", "TaskMetrics", "Watchdog"]

@@ -95,6 +95,21 @@ class HackingAlarm(Observer):
                 logger.log_metrics({f"alarm/{expert.name}": float(bool(fired))}, module.global_step)
         return bool(fired)
 
+    def state_dict(self) -> dict[str, Any]:
+        """The readings of every task and signal, and which of them give alarm."""
+        readings: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(dict)
+        for (task, signal), series in self._readings.items():
+            readings[task][signal] = [asdict(reading) for reading in series]
+        return {"readings": dict(readings), "on": [list(key) for key in sorted(self._on)]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from these readings: an alarm that is on does not begin again."""
+        self._readings.clear()
+        for task, signals in state_dict["readings"].items():
+            for signal, series in signals.items():
+                self._readings[task, signal] = [Reading(**reading) for reading in series]
+        self._on = {(task, signal) for task, signal in state_dict["on"]}
+
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Closes the held-out judges."""
         self._panel.close()

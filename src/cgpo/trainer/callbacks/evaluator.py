@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from lightning import LightningModule, Trainer
@@ -39,8 +40,9 @@ class Evaluator(Observer):
         self.seconds = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """`before`."""
-        self._evaluate(pl_module, "before", self.prompts)
+        """`before`, unless the run is resumed."""
+        if pl_module.global_step == 0:
+            self._evaluate(pl_module, "before", self.prompts)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -54,10 +56,24 @@ class Evaluator(Observer):
         """`after`."""
         self._evaluate(pl_module, "after", self.prompts)
 
+    def state_dict(self) -> dict[str, Any]:
+        """What was found so far, and the seconds it took."""
+        results = {task: {label: asdict(of) for label, of in found.items()} for task, found in self.results.items()}
+        return {"results": results, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on with what was found before."""
+        self.results = {
+            task: {label: Evaluation(**of) for label, of in found.items()}
+            for task, found in state_dict["results"].items()
+        }
+        self.seconds = state_dict["seconds"]
+
     def _evaluate(self, module: Any, label: str, most: int) -> None:
         start = time.perf_counter()
         for expert in module.experts:
             if expert.held_out and most:
+                module.tell("on_stage_start", "evaluation", expert)
                 result = self._of_task(module, expert, most)
                 self.results.setdefault(expert.name, {})[label] = result.result
                 module.tell("on_evaluation", expert, label, result)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
 from torch import Tensor
-from torchmetrics import MeanMetric, Metric, SumMetric
 
 from cgpo.optimizer.calibration import calibrated_reward, log_ratio
 from cgpo.tasks.expert import Expert
 from cgpo.trainer.evaluation import Evaluated
 from cgpo.trainer.observer import Observer
+from cgpo.trainer.tallies import Tallies
 from cgpo.types import Objective, Outcome, Rollout, Scored, Verdicts
 
 DECIDED = (Outcome.VIOLATED, Outcome.SATISFIED)
+UPDATES = "updates"
 
 
 class TaskMetrics(Observer):
@@ -40,8 +40,7 @@ class TaskMetrics(Observer):
     def __init__(self, every: int = 1) -> None:
         self.every = every
         self.totals: dict[str, float] = defaultdict(float)
-        self._metrics: dict[str, Metric] = {}
-        self._updates = SumMetric()
+        self._tallies = Tallies()
 
     def on_rollout(self, module: LightningModule, expert: Expert, rollout: Rollout) -> None:
         """Lengths and ends of responses."""
@@ -104,7 +103,7 @@ class TaskMetrics(Observer):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Writes a row."""
-        self._updates.update(1)
+        self._tallies.sum(UPDATES, 1)
         if pl_module.global_step % self.every == 0:
             self._flush(trainer, pl_module.global_step)
 
@@ -112,18 +111,32 @@ class TaskMetrics(Observer):
         """Writes what is left."""
         self._flush(trainer, pl_module.global_step)
 
+    def state_dict(self) -> dict[str, Any]:
+        """The seconds of every stage so far, and what was counted since the last row."""
+        return {"totals": dict(self.totals), "tallies": self._tallies.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on counting from there."""
+        self.totals = defaultdict(float, state_dict["totals"])
+        self._tallies.load_state_dict([state_dict["tallies"]])
+
+    @staticmethod
+    def merged(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """The states of several processes as one, for a run that goes on with another number of them.
+
+        What was counted is added up; the seconds of a stage are those of one process, on average.
+        """
+        tallies = Tallies()
+        tallies.load_state_dict([state["tallies"] for state in states])
+        stages = dict.fromkeys(stage for state in states for stage in state["totals"])
+        totals = {stage: sum(state["totals"].get(stage, 0.0) for state in states) / len(states) for stage in stages}
+        return {"totals": totals, "tallies": tallies.state_dict()}
+
     def _flush(self, trainer: Trainer, step: int) -> None:
-        if not self._metrics:
-            return
-        updates = float(self._updates.compute())  # of all processes, so that seconds are those of one
-        row: dict[str, float] = {}
-        for name, metric in self._metrics.items():
-            value = float(metric.compute())
-            if math.isfinite(value):
-                row[name] = value / max(1.0, updates) if isinstance(metric, SumMetric) else value
-        self._metrics.clear()
-        self._updates.reset()
-        self._log(trainer, row, step)
+        means, sums = self._tallies.over_processes()
+        self._tallies.clear()
+        updates = max(1.0, sums.pop(UPDATES, 0.0))  # of all processes, so that seconds are those of one
+        self._log(trainer, {**means, **{name: value / updates for name, value in sums.items()}}, step)
 
     @staticmethod
     def _log(trainer: Trainer, row: dict[str, float], step: int) -> None:
@@ -133,11 +146,11 @@ class TaskMetrics(Observer):
             logger.log_metrics(row, step)
 
     def _mean(self, name: str, values: Tensor) -> None:
-        """A mean of nothing is made too: processes wait for each other's metrics, so that all must have the same."""
-        self._metrics.setdefault(name, MeanMetric()).update(values.detach().float().cpu())
+        """A mean of nothing is made too: processes add up each other's metrics, so that all must have the same."""
+        self._tallies.mean(name, values)
 
     def _rate(self, name: str, holds: Sequence[bool]) -> None:
         self._mean(name, torch.tensor(holds, dtype=torch.float32))
 
     def _sum(self, name: str, value: float) -> None:
-        self._metrics.setdefault(name, SumMetric()).update(value)
+        self._tallies.sum(name, value)
