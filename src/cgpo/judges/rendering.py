@@ -40,8 +40,8 @@ def load_template(name_or_path: str) -> str:
     elif shipped.is_file():
         text = shipped.read_text(encoding="utf-8")
     else:
-        names = [t.name.removesuffix(".txt") for t in (files("cgpo.judges") / "templates").iterdir()]
-        known = ", ".join(sorted([*names, "llama_guard"]))
+        names = sorted(t.name.removesuffix(".txt") for t in (files("cgpo.judges") / "templates").iterdir())
+        known = ", ".join(["llama_guard", *names])
         raise UserError(f"judge template {name_or_path!r}: give one of {known} or the path of a .txt file")
     if "{response}" not in text:
         raise UserError(f"judge template {name_or_path}: the field {{response}} is missing")

@@ -21,11 +21,18 @@ TOY: Mapping[str, Any] = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "head_dim": 16,
+    # Of the suite's tokenizer; judges' templates are long in its tokens.
+    "vocab_size": 768,
     "max_position_embeddings": 4096,
     "initializer_range": 0.06,
     # The scaling of long contexts would have nothing to scale.
     "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
 }
+
+
+def toy(architecture: Mapping[str, Any]) -> dict[str, Any]:
+    """An architecture at toy size."""
+    return {**architecture, **TOY}
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class RandomModel:
             UserError: transformers knows no model of this type.
         """
         tokenizer = suite_tokenizer(context_length=TOY["max_position_embeddings"])
-        settings = {**self.architecture, **TOY, "vocab_size": len(tokenizer)}
+        settings = {**toy(self.architecture), "vocab_size": len(tokenizer)}
         settings |= {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
         settings |= {"bos_token_id": None} | ({"num_labels": 1} if self.kind == "reward" else {})
         model_type = settings.pop("model_type")
