@@ -56,7 +56,7 @@ def test_linear_layers_take_a_byte_a_weight_and_the_head_stays() -> None:
 def test_int4_on_a_cpu_is_refused_in_one_line() -> None:
     if torch.cuda.is_available():
         pytest.skip("int4 is there")
-    with pytest.raises(UserError, match="quantization int4: not available here: .*; int8 runs on every device"):
+    with pytest.raises(UserError, match=r"quantization int4: not available here: .*; int8 runs on every device"):
         quantize(tiny_model(dtype=torch.float32, hidden_size=64, intermediate_size=64), "int4")
 
 

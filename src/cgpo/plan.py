@@ -12,7 +12,7 @@ from cgpo.composition.command import judge_choices, run_command
 from cgpo.composition.planning import job_of, planning_plan, strategy_of
 from cgpo.composition.process import quiet, screen
 from cgpo.planning.estimate import estimate
-from cgpo.planning.job import Job
+from cgpo.planning.job import Job, Strategy
 from cgpo.planning.tables import comparison, markdown, name_of, report, shown
 
 COLUMNS = ("all weights", "LoRA, rank 16")
@@ -29,7 +29,9 @@ def plan(config: DictConfig) -> None:
     found = planning_plan(config, judge_choices(config))
     job, settings = job_of(found), found["plan"]
     if settings["compare"]:
-        rows = [_row(job, {**found["trainer"], **other}) for other in settings["strategies"]]
+        precision = job.strategy.precision
+        others = [strategy_of({"precision": precision, **other}) for other in settings["strategies"]]
+        rows = [_row(job, other) for other in others]
         output: Any = [{"strategy": name, "gpu_gb": dict(zip(COLUMNS, peaks, strict=True))} for name, peaks in rows]
         pictures = {"table": lambda: comparison(rows, COLUMNS), "markdown": lambda: markdown(rows, COLUMNS)}
     else:
@@ -42,13 +44,11 @@ def plan(config: DictConfig) -> None:
         console.print(pictures[settings["format"]](), highlight=False, soft_wrap=True)
 
 
-def _row(job: Job, trainer: dict[str, Any]) -> tuple[str, tuple[float, float]]:
+def _row(job: Job, strategy: Strategy) -> tuple[str, tuple[float, float]]:
     """A strategy with the peaks of training all weights and of training adapters, in bytes of a GPU."""
-    one = {"devices": 1, "nodes": 1, "tensor_parallel": 1}
-    given = {key: value for key, value in trainer.items() if key in one or key in ("strategy", "precision")}
-    spread = replace(job, strategy=strategy_of({**one, **given}), rank=None)
-    adapters = replace(spread, rank=16, reference=None)
-    return name_of(spread.strategy), (estimate(spread).most, estimate(adapters).most)
+    whole = replace(job, strategy=strategy, rank=None)
+    adapters = replace(whole, rank=16, reference=None)
+    return name_of(strategy), (estimate(whole).most, estimate(adapters).most)
 
 
 if __name__ == "__main__":

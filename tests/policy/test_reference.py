@@ -89,8 +89,7 @@ def test_int8_is_a_quarter_and_says_nearly_the_same(shared: Path) -> None:
     exact, rounded = logprobs(policy.model), logprobs(reference.model)
     assert not torch.equal(exact, rounded)
     assert (exact - rounded).abs().max() < 0.5
-    linears = sum(
-        m.weight.numel() for n, m in policy.model.named_modules() if isinstance(m, nn.Linear) and n != "lm_head"
-    )
+    layers = policy.model.base_model.modules()
+    linears = sum(layer.weight.numel() for layer in layers if isinstance(layer, nn.Linear))
     saved = weight_bytes(policy.model) - weight_bytes(reference.model)
     assert saved == pytest.approx(3 * linears, rel=0.02)

@@ -55,6 +55,7 @@ def job_of(plan: Config) -> Job:
     model, settings, rollouts = plan["model"], plan["plan"], [task["rollout"] for task in plan["tasks"].values()]
     policy = Weights("policy", shape_of(_architecture(model["path"], plan)), model["dtype"])
     lora = model.get("lora") or {}
+    rows = [rollout.get("max_batch") for rollout in rollouts]
     reference = replace(
         policy,
         name="reference",
@@ -71,9 +72,7 @@ def job_of(plan: Config) -> Job:
         checkpointing=model["gradient_checkpointing"],
         max_tokens=plan["update"]["max_tokens"],
         responses=max(task["batch_size"] * task["responses_per_prompt"] for task in plan["tasks"].values()),
-        most_rows=max((r["max_batch"] for r in rollouts), default=None)
-        if all(r.get("max_batch") for r in rollouts)
-        else None,
+        most_rows=max(rows) if all(rows) else None,
         prompt_tokens=settings["prompt_tokens"],
         response_tokens=max(rollout["max_new_tokens"] for rollout in rollouts),
         chunk_tokens=settings["chunk_tokens"],

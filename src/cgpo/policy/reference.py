@@ -1,4 +1,4 @@
-"""The reference `π_ref` that the KL limit is measured against: beside the policy or elsewhere, whole or in fewer bits."""
+"""The reference `π_ref` that the KL limit is measured from: beside the policy or elsewhere, whole or in fewer bits."""
 
 from __future__ import annotations
 
