@@ -39,6 +39,7 @@ def plan_of(config: DictConfig, judge_choices: Iterable[str] = (), also_judge: I
     Raises:
         UserError: a value is missing, a task is not whole, or it names something that is not there.
     """
+    _check_size(config)
     plan = resolved(config)
     plan["architecture"] = plan["model"].get("architecture")
     plan["model"] = {key: value for key, value in plan["model"].items() if key not in MODEL_FACTS}
@@ -61,6 +62,12 @@ def plan_of(config: DictConfig, judge_choices: Iterable[str] = (), also_judge: I
     for group in ("reward", "judges", "callbacks"):
         plan[group] = placed(plan[group], device)
     return plan
+
+
+def _check_size(config: DictConfig) -> None:
+    """Refuses a size that a recipe has no models for, before every interpolation of it fails."""
+    if "size" in config.model and config.model.size not in config.model.paths:
+        raise UserError(f"model.size is {config.model.size!r}: {choose(str(config.model.size), config.model.paths)}")
 
 
 def resolved(config: DictConfig) -> Config:
