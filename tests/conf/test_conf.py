@@ -163,7 +163,7 @@ def test_data(name: str) -> None:
 
 @pytest.mark.parametrize("name", of_group("judges"))
 def test_judges(tiny: Callable[[str], str], name: str) -> None:
-    configs = OmegaConf.to_container(composed(f"judges={name}").judges, resolve=True)
+    configs = OmegaConf.to_container(composed(f"judges={name}", "models_device=cpu").judges, resolve=True)
     made = make(_replaced(configs, tiny))
     for judge in made.values():
         assert callable(judge.judge)
@@ -183,7 +183,7 @@ def test_panels(name: str, root: str) -> None:
 
 @pytest.mark.parametrize("name", alone("reward"))
 def test_rewards(tiny: Callable[[str], str], name: str) -> None:
-    configs = OmegaConf.to_container(composed(f"reward={name}").reward, resolve=True)
+    configs = OmegaConf.to_container(composed(f"reward={name}", "models_device=cpu").reward, resolve=True)
     assert all(callable(reward.score) for reward in make(_replaced(configs, tiny)).values())
 
 
