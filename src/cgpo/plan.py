@@ -13,7 +13,7 @@ from cgpo.composition.planning import job_of, planning_plan, strategy_of
 from cgpo.composition.process import quiet, screen
 from cgpo.planning.estimate import estimate
 from cgpo.planning.job import Job, Strategy
-from cgpo.planning.tables import comparison, markdown, name_of, report, shown
+from cgpo.planning.tables import GB, comparison, markdown, name_of, report, shown
 
 COLUMNS = ("all weights", "LoRA, rank 16")
 
@@ -32,7 +32,10 @@ def plan(config: DictConfig) -> None:
         precision = job.strategy.precision
         others = [strategy_of({"precision": precision, **other}) for other in settings["strategies"]]
         rows = [_row(job, other) for other in others]
-        output: Any = [{"strategy": name, "gpu_gb": dict(zip(COLUMNS, peaks, strict=True))} for name, peaks in rows]
+        output: Any = [
+            {"strategy": name, "gpu_gb": {what: peak / GB for what, peak in zip(COLUMNS, peaks, strict=True)}}
+            for name, peaks in rows
+        ]
         pictures = {"table": lambda: comparison(rows, COLUMNS), "markdown": lambda: markdown(rows, COLUMNS)}
     else:
         room = (settings["gpu_gb"], settings["host_gb"], settings["usable"])
