@@ -75,7 +75,7 @@ def test_a_plan_as_a_table(tmp_path: Path) -> None:
             ["experiment=llama_8b", "trainer.tensor_parallel=3"],
             "error: trainer.tensor_parallel is 3: it must divide the 8",
         ),
-        ([], "error: artifact:warmup is not made yet, so that its size is not known; "),
+        ([], "error: artifact:warmup is not made yet, so that its size is not known: "),
         (["-m"], "error: -m: this command has no sweeps"),
     ],
 )
