@@ -18,6 +18,7 @@ READERS = {
     "judge.py",
     "train_judge.py",
     "benchmark.py",
+    "plan.py",
 }
 """The rooms that may see a configuration."""
 

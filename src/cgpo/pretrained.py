@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
@@ -71,6 +72,25 @@ def require_model_path(path: str) -> None:
             raise UserError(f"{path}/config.json is not valid JSON: {error}") from error
     elif path.startswith((".", "/", "~")) or path.count("/") > 1 or folder.is_file():
         raise UserError(f"{path}: there is no such model folder")
+
+
+def require_on_hub(path: str) -> None:
+    """Asserts that the model of a hub id is in the cache, or can be fetched; a folder needs nothing.
+
+    One request without a repetition, so that a run that cannot begin says so within seconds.
+
+    Raises:
+        UserError: it is not there, cannot be reached, or asks for a licence to be accepted.
+    """
+    if Path(path).is_dir() or isinstance(try_to_load_from_cache(path, "config.json"), str):
+        return
+    try:
+        get_hf_file_metadata(hf_hub_url(path, "config.json"))
+    except Exception as error:  # of the client's HTTP library, which differs between its versions
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"{path}: no such folder here, and as a hub id neither in the cache nor within reach: {reason}"
+        ) from error
 
 
 def without_dropout(model: nn.Module) -> nn.Module:

@@ -11,11 +11,13 @@ from omegaconf import DictConfig
 from cgpo.composition.build import build_experts, close_panels
 from cgpo.composition.classes import make
 from cgpo.composition.command import run_command
+from cgpo.composition.devices import training_device
 from cgpo.composition.plan import Config
 from cgpo.composition.session import Session, begin
 from cgpo.composition.supervisor import supervise
-from cgpo.policy.causal import load_policy
+from cgpo.policy.causal import CausalPolicy, load_policy
 from cgpo.policy.export import write_policy
+from cgpo.policy.reference import frozen_reference
 from cgpo.policy.sharding import whole_state
 from cgpo.trainer.fit import choose_threads, fit
 from cgpo.trainer.loggers import close, csv_logger
@@ -67,6 +69,7 @@ def run(session: Session, plan: Config, start: float) -> None:
         clip_norm=weights["clip_norm"],
         baseline=plan["baseline"],
         mixed=hardware.mixed_pieces,
+        reference=_reference(plan, policy),
     )
     callbacks = make(plan["callbacks"])
     loggers = [csv_logger(folder), *make(plan["logger"]).values()] if session.first else []
@@ -98,6 +101,14 @@ def run(session: Session, plan: Config, start: float) -> None:
         write_summary(folder / "summary.json", summary)
         show(summary, session.console)
         session.announce(f"all of it lies in {folder}")
+
+
+def _reference(plan: Config, policy: CausalPolicy) -> CausalPolicy | None:
+    """The reference, where it is to lie elsewhere than the policy, or in fewer bits."""
+    device, quantization = plan["reference_device"], plan["reference_quantization"]
+    if device is None and quantization is None:
+        return None
+    return frozen_reference(policy, device or training_device(plan["trainer"]), quantization)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ CASES = {
     "judges=al": ["judges=al: ", "did you mean all?"],
     "tasks=papre": ["tasks=papre: ", "general_chat", "did you mean paper?"],
     "reward=papr": ["reward=papr: ", "did you mean paper?"],
-    "trainer=cpuu": ["trainer=cpuu: ", "cpu, gpu"],
+    "trainer=cpuu": ["trainer=cpuu: ", "choose cpu, "],
     "data=gsm9k": ["data=gsm9k: ", "did you mean gsm8k?"],
     "model=suit": ["model=suit: ", "did you mean suite?"],
     "rollout=sampl": ["rollout=sampl: ", "sample"],

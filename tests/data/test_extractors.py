@@ -41,8 +41,30 @@ def test_ifeval_kwargs_lose_their_nulls_and_keep_their_places() -> None:
         ("yes_no", ["maybe"], "expected yes or no"),
         ("ifeval_kwargs", [[{}], ["a", "b"]], "1 kwargs for 2 instructions"),
         ("ifeval_kwargs", [["x"], ["a"]], "expected a list of objects"),
+        ("ifeval_kwargs", ["[{]", ["a"]], "not JSON"),
+        ("first_turn", [[{"role": "assistant", "content": "hello"}]], "no message of a user"),
+        ("chosen_answer", [{"text": ["yes"], "label": ["A"]}, "B"], "no choice is labelled 'B'"),
     ],
 )
 def test_what_does_not_fit_is_refused(name: str, arguments: list[object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         getattr(extractors, name)(*arguments)
+
+
+CHOICES = {"text": ["iron", "ice"], "label": ["A", "B"]}
+
+
+def test_the_hubs_forms_of_questions_and_answers() -> None:
+    assert extractors.labelled_choices(CHOICES) == ["A. iron", "B. ice"]
+    assert extractors.chosen_answer(CHOICES, "B") == "B. ice"
+    assert extractors.trivia_answers({"value": "Rome", "aliases": ["Roma", "Rome"]}) == ["Rome", "Roma"]
+    assert extractors.trivia_answers({"value": "Rome", "aliases": []}) == ["Rome"]
+    turns = [{"role": "system", "content": "s"}, {"role": "user", "content": "a"}, {"role": "user", "content": "b"}]
+    assert extractors.first_turn(turns) == "a"
+
+
+def test_arguments_of_instructions_may_be_json_text() -> None:
+    assert extractors.ifeval_kwargs('[{"num_bullets": 3, "relation": null}, {}]', ["a", "b"]) == [
+        {"num_bullets": 3},
+        {},
+    ]

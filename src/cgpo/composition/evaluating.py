@@ -8,10 +8,11 @@ from typing import Any
 from omegaconf import DictConfig
 
 from cgpo.composition.classes import check_classes, make, try_to_make
+from cgpo.composition.models import check_model_paths
 from cgpo.composition.pipeline import check_references, without_references
 from cgpo.composition.plan import Config, check_names, plan_of
 from cgpo.composition.policies import check_same_tokens, named_policies, policy_path
-from cgpo.composition.values import Rule, check_model_paths, check_rules, whole
+from cgpo.composition.values import Rule, check_rules, whole
 from cgpo.errors import UserError
 from cgpo.evaluation.assessment import Drawing, HeldOut
 from cgpo.evaluation.comparison import GREEDY, OPPONENT, SAMPLED, Settings

@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from cgpo.composition.classes import check_classes, try_to_make
+from cgpo.composition.devices import placed, training_device
 from cgpo.composition.panels import build_panel
 from cgpo.composition.pipeline import Announce, artifact_store, check_recipes, check_references
 from cgpo.composition.plan import Config, check_panel_names, resolved, without_unread_model
@@ -66,7 +67,8 @@ def judging_plan(config: DictConfig, judge_choices: Collection[str]) -> Config:
     plan = resolved(config)
     if not isinstance(plan["chunk"], int) or isinstance(plan["chunk"], bool) or plan["chunk"] < 1:
         raise UserError(f"chunk is {plan['chunk']!r}: it must be a whole number of at least 1")
-    plan["judges"] = {name: without_unread_model(judge) for name, judge in plan["judges"].items()}
+    judges = {name: without_unread_model(judge) for name, judge in plan["judges"].items()}
+    plan["judges"] = placed(judges, training_device({}))
     for group in ("judges", "panel"):
         check_classes(group, plan[group])
     check_panel_names(plan["panel"], {*plan["judges"], *judge_choices})

@@ -9,11 +9,14 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from cgpo.composition.devices import placed, training_device
 from cgpo.composition.wording import choose
 from cgpo.errors import UserError
 
 Config = dict[str, Any]
 MISSING = re.compile(r"Missing mandatory value: (?P<key>\S+)")
+MODEL_FACTS = ("size", "paths", "architecture")
+"""Keys of the group `model` that say what the model is, and are no arguments of loading it."""
 TASK_KEYS = frozenset(
     {"data", "reward", "judges", "gold", "batch_size", "responses_per_prompt", "weight", "kl_max"}
     | {"optimizer", "rollout"}
@@ -25,7 +28,8 @@ def plan_of(config: DictConfig, judge_choices: Iterable[str] = (), also_judge: I
 
     Each task gets its optimizer (the run's, with the task's `kl_max` and its own overrides) and its sampler; lists of
     names replace single names; callbacks that name judges get those judges' configurations; judges that the run did not
-    choose are dropped from the tasks; data, rewards and judges that no task names are dropped.
+    choose are dropped from the tasks; data, rewards and judges that no task names are dropped. What the group `model`
+    says of the model's shape stands under `architecture`, what loads it under `model`. The device `auto` is named.
 
     Args:
         config: as Hydra composed it.
@@ -35,7 +39,10 @@ def plan_of(config: DictConfig, judge_choices: Iterable[str] = (), also_judge: I
     Raises:
         UserError: a value is missing, a task is not whole, or it names something that is not there.
     """
+    _check_size(config)
     plan = resolved(config)
+    plan["architecture"] = plan["model"].get("architecture")
+    plan["model"] = {key: value for key, value in plan["model"].items() if key not in MODEL_FACTS}
     if not plan.get("tasks"):
         raise UserError("tasks: choose at least one task")
     plan["tasks"] = {name: _whole(name, task, plan) for name, task in plan["tasks"].items()}
@@ -51,7 +58,16 @@ def plan_of(config: DictConfig, judge_choices: Iterable[str] = (), also_judge: I
         used = {named for task in plan["tasks"].values() for key in keys for named in task[key]}
         plan[group] = {name: value for name, value in plan[group].items() if name in used}
     plan["judges"] = {name: without_unread_model(judge) for name, judge in plan["judges"].items()}
+    device = training_device(plan["trainer"])
+    for group in ("reward", "judges", "callbacks"):
+        plan[group] = placed(plan[group], device)
     return plan
+
+
+def _check_size(config: DictConfig) -> None:
+    """Refuses a size that a recipe has no models for, before every interpolation of it fails."""
+    if "size" in config.model and config.model.size not in config.model.paths:
+        raise UserError(f"model.size is {config.model.size!r}: {choose(str(config.model.size), config.model.paths)}")
 
 
 def resolved(config: DictConfig) -> Config:

@@ -20,6 +20,7 @@ NOISE = (
     ".*GPU available.*",
     ".*in eval mode at the start of training.*",
     ".*anonymous setting.*",
+    ".*gradient_checkpointing_enable.*is deprecated.*",
 )
 """Warnings of libraries that say nothing a person could act on."""
 

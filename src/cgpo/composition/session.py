@@ -11,6 +11,7 @@ from rich.console import Console
 
 from cgpo.composition.build import load_prompts
 from cgpo.composition.command import judge_choices
+from cgpo.composition.models import check_hub
 from cgpo.composition.pipeline import Announce, artifact_store
 from cgpo.composition.plan import Config, plan_of
 from cgpo.composition.process import quiet, screen, set_threads
@@ -68,6 +69,7 @@ def begin(config: DictConfig, plan: Config | None = None) -> Session:
     folder = Path(HydraConfig.get().runtime.output_dir)
     plan = plan_of(config, judge_choices(config)) if plan is None else plan
     check_values(plan)
+    check_hub(plan)
     set_threads(plan["trainer"]["threads"])
     hardware = hardware_of(plan["trainer"])
     check_seat(hardware, taken)

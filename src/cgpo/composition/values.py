@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cgpo.composition.classes import check_arguments, check_classes, try_to_make
+from cgpo.composition.models import check_model_paths, named_models
 from cgpo.composition.pipeline import check_recipes, check_references, without_references
 from cgpo.composition.plan import Config
 from cgpo.errors import UserError
 from cgpo.policy.causal import load_policy
 from cgpo.policy.lora import lora_settings
-from cgpo.pretrained import require_model_path, torch_dtype
-from cgpo.stages.artifacts import PREFIX
+from cgpo.pretrained import torch_dtype
+from cgpo.quantization import check_quantization
 from cgpo.trainer.callbacks.alarm import KINDS
 from cgpo.trainer.hardware import hardware_of
 
@@ -116,28 +117,16 @@ def _check_models(plan: Config) -> None:
         lora_settings(plan["model"]["lora"])
         if plan["trainer"]["precision"] == "bf16-true":
             raise UserError("trainer.precision is 'bf16-true': adapters (model.lora) need bf16-mixed or 32-true")
-    named = {"model.path": plan["model"]["path"], "reference": plan["reference"]}
-    for group, argument in (("reward", "path"), ("judges", "model")):
+        for key in ("reference_device", "reference_quantization"):
+            if plan.get(key) is not None:
+                raise UserError(
+                    f"{key}: with adapters (model.lora) the reference is the policy's own base; write {key}=null"
+                )
+    check_model_paths(named_models(plan))
+    check_quantization("reference_quantization", plan.get("reference_quantization"))
+    for group in ("reward", "judges"):
         for name, config in plan[group].items():
-            # A class of the user's own may call something else `path`.
-            if str(config.get("_target_", "")).startswith("cgpo."):
-                named[f"{group}.{name}.{argument}"] = config.get(argument)
-    check_model_paths(named)
-
-
-def check_model_paths(named: Mapping[str, Any]) -> None:
-    """Checks that each key names a model that could be loaded; `None` and references are left alone.
-
-    Raises:
-        UserError: naming the key.
-    """
-    for key, path in named.items():
-        if path is None or str(path).startswith(PREFIX):
-            continue
-        try:
-            require_model_path(str(path))
-        except UserError as error:
-            raise UserError(f"{key}: {error}") from error
+            check_quantization(f"{group}.{name}.quantization", config.get("quantization"))
 
 
 def _make_what_is_cheap(plan: Config) -> None:

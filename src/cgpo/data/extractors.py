@@ -15,13 +15,17 @@ import orjson
 
 __all__ = [
     "boxed_answer",
+    "chosen_answer",
+    "first_turn",
     "gsm8k_answer",
     "gsm8k_solution",
     "ifeval_kwargs",
     "integer",
     "json",
+    "labelled_choices",
     "lines",
     "strings",
+    "trivia_answers",
     "yes_no",
 ]
 
@@ -87,13 +91,47 @@ def yes_no(text: str) -> bool:
     return answer == "yes"
 
 
-def ifeval_kwargs(kwargs: Sequence[Mapping[str, Any]], instruction_ids: Sequence[str]) -> list[dict[str, Any]]:
-    """IFEval's arguments, one mapping an instruction; nulls (which Parquet fills in for every name) are dropped."""
-    if len(kwargs) != len(instruction_ids):
-        raise ValueError(f"{len(kwargs)} kwargs for {len(instruction_ids)} instructions")
-    if not all(isinstance(arguments, Mapping | None) for arguments in kwargs):
+def ifeval_kwargs(kwargs: Sequence[Mapping[str, Any]] | str, instruction_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """IFEval's arguments, one mapping an instruction; nulls (which Parquet fills in for every name) are dropped.
+
+    They may be JSON text, too.
+    """
+    given: Any = json(kwargs) if isinstance(kwargs, str) else kwargs
+    if len(given) != len(instruction_ids):
+        raise ValueError(f"{len(given)} kwargs for {len(instruction_ids)} instructions")
+    if not all(isinstance(arguments, Mapping | None) for arguments in given):
         raise ValueError("expected a list of objects")
-    return [{name: value for name, value in (arguments or {}).items() if value is not None} for arguments in kwargs]
+    return [{name: value for name, value in (arguments or {}).items() if value is not None} for arguments in given]
+
+
+def first_turn(conversation: Sequence[Mapping[str, Any]]) -> str:
+    """What the user says first in a list of `{role, content}` messages."""
+    for message in conversation:
+        if message["role"] == "user":
+            return _text(message["content"])
+    raise ValueError("no message of a user")
+
+
+def trivia_answers(answer: Mapping[str, Any]) -> list[str]:
+    """TriviaQA's answer and its other spellings, without repetitions: `{"value": "Rome", "aliases": […]}`."""
+    return strings(list(dict.fromkeys([answer["value"], *answer["aliases"]])))
+
+
+def labelled_choices(choices: Mapping[str, Sequence[str]]) -> list[str]:
+    """A line a choice, `A. …`, of `{"text": […], "label": […]}`, ARC's form."""
+    return [f"{_text(label)}. {_text(text)}" for label, text in _labelled(choices)]
+
+
+def chosen_answer(choices: Mapping[str, Sequence[str]], label: str) -> str:
+    """The choice of a label in the same form: `B. …`."""
+    for known, text in _labelled(choices):
+        if known == label:
+            return f"{known}. {_text(text)}"
+    raise ValueError(f"no choice is labelled {label!r}")
+
+
+def _labelled(choices: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
+    return list(zip(choices["label"], choices["text"], strict=True))
 
 
 def _text(value: object) -> str:

@@ -12,16 +12,16 @@ from cgpo.errors import UserError
 
 FIELD = re.compile(r"\{(prompt|response|ground_truth)\}")
 """A field of a template, where a stranger's text goes."""
+LLAMA_GUARD = "<|llama guard|>{prompt}{response}"
+"""Stands for the judge model's own chat template around the conversation; that template asks the question."""
 _CONTENT = "\N{OBJECT REPLACEMENT CHARACTER}content\N{OBJECT REPLACEMENT CHARACTER}"
 
 
 def encode(template: str, fields: Mapping[str, str], tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """The template with its fields filled, inside the chat template, as tokens."""
-    opening, closing = around(tokenizer)
-    runs: list[int | str] = [*_prefix(tokenizer), *runs_of(opening, tokenizer)]
-    for i, piece in enumerate(FIELD.split(template)):
+    runs: list[int | str] = [*_prefix(tokenizer)]
+    for i, piece in enumerate(pieces(template, tokenizer)):
         runs += [fields[piece]] if i % 2 else runs_of(piece, tokenizer)
-    runs += runs_of(closing, tokenizer)
     ids: list[int] = []
     text = ""
     for run in runs:
@@ -31,6 +31,15 @@ def encode(template: str, fields: Mapping[str, str], tokenizer: PreTrainedTokeni
         ids += [*plain(text, tokenizer), run]
         text = ""
     return ids + plain(text, tokenizer)
+
+
+def pieces(template: str, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """Trusted text and names of fields in turn, beginning and ending with text: the template in the chat template."""
+    if template == LLAMA_GUARD:
+        return FIELD.split(_guard_frame(tokenizer))
+    opening, closing = around(tokenizer)
+    first, *rest = FIELD.split(template)
+    return [opening + first, *rest[:-1], rest[-1] + closing] if rest else [opening + first + closing]
 
 
 def plain(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -85,3 +94,15 @@ def _chat_frame(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:
     if not found:
         raise UserError(f"chat template of {tokenizer.name_or_path}: it does not show the user's text")
     return opening, closing
+
+
+@lru_cache(maxsize=16)
+def _guard_frame(tokenizer: PreTrainedTokenizerBase) -> str:
+    """What a guard's chat template makes of a prompt and its response, and the empty line that opens its answer."""
+    if not tokenizer.chat_template:
+        raise UserError(f"{tokenizer.name_or_path}: template llama_guard needs a judge model with a chat template")
+    turns = [{"role": "user", "content": "{prompt}"}, {"role": "assistant", "content": "{response}"}]
+    text = str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+    if FIELD.findall(text) != ["prompt", "response"]:
+        raise UserError(f"chat template of {tokenizer.name_or_path}: it does not show the prompt and then the response")
+    return text if text.endswith("\n") else f"{text}\n\n"

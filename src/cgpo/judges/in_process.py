@@ -15,6 +15,7 @@ from cgpo.errors import UserError
 from cgpo.judges.question import Answer, Question, Unanswered, Weighed
 from cgpo.judges.rendering import answer_token, render
 from cgpo.pretrained import load_tokenizer, load_whole
+from cgpo.quantization import quantize
 from cgpo.types import Sample
 
 
@@ -27,7 +28,7 @@ class _Loaded:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-_loaded: dict[tuple[str, str], _Loaded] = {}
+_loaded: dict[tuple[str, str, str | None], _Loaded] = {}
 _loading = threading.Lock()
 
 
@@ -41,18 +42,26 @@ class InProcess:
         batch_size: responses a forward pass.
         max_length: most tokens of a rendering; by default what the model can read.
         dtype: of the weights: `auto` as stored, or `float32`, `bfloat16`, `float16`.
+        quantization: of the weights: `None`, `int8` or `int4`.
 
     Raises:
         UserError: the model cannot be loaded, or an answer is not one token.
     """
 
     def __init__(
-        self, model: str, question: Question, device: str, batch_size: int, max_length: int | None, dtype: str
+        self,
+        model: str,
+        question: Question,
+        device: str,
+        batch_size: int,
+        max_length: int | None,
+        dtype: str,
+        quantization: str | None = None,
     ) -> None:
         if batch_size < 1:
             raise UserError(f"judge {question.title}: batch_size {batch_size} is less than 1")
         self._question = question
-        self._loaded = _load(model, device, dtype)
+        self._loaded = _load(model, device, dtype, quantization)
         words = (question.positive, question.negative)
         self._answers = [answer_token(word, question.template, self._loaded.tokenizer) for word in words]
         if self._answers[0] == self._answers[1]:
@@ -133,16 +142,18 @@ def _shortest(*limits: int | None) -> int | None:
     return min((limit for limit in limits if limit is not None), default=None)
 
 
-def _load(path: str, device: str, dtype: str) -> _Loaded:
-    """The model of a path, loaded once for each device."""
+def _load(path: str, device: str, dtype: str, quantization: str | None) -> _Loaded:
+    """The model of a path, loaded once for each device and quantization."""
     with _loading:
-        if (path, device) not in _loaded:
+        key = (path, device, quantization)
+        if key not in _loaded:
             tokenizer = load_tokenizer(path)
             model: PreTrainedModel = load_whole(AutoModelForCausalLM, path, dtype=dtype)
+            quantize(model, quantization)
             try:
                 torch.nn.Module.to(model, device)
             except RuntimeError as error:
                 first_line = str(error).strip().splitlines()[0]
                 raise UserError(f"judge model {path}: cannot be put on {device}: {first_line}") from error
-            _loaded[path, device] = _Loaded(model.eval().requires_grad_(False), tokenizer)
-        return _loaded[path, device]
+            _loaded[key] = _Loaded(model.eval().requires_grad_(False), tokenizer)
+        return _loaded[key]

@@ -29,7 +29,8 @@ class LanguageModelJudge:
     `cgpo.judges.rendering.render`.
 
     Args:
-        template: name of a template of the package (`false_refusal`, `factuality`, `safety`) or path of a `.txt` file.
+        template: name of a template of the package (`false_refusal`, `factuality`, `safety`), path of a `.txt` file, or
+            `llama_guard` for a model of that family, in process: its chat template shows it the conversation and asks.
         positive: the answer that means *satisfied*, as it follows the template (`" yes"`); one token in process.
         negative: the answer that means *violated*.
         model: folder or hub name of a `transformers` causal language model; not read where there is an endpoint.
@@ -41,6 +42,7 @@ class LanguageModelJudge:
         batch_size: responses a forward pass, in process.
         max_length: most tokens of a rendering, in process; by default what the model can read.
         dtype: of the weights, in process: `auto` as stored, or `float32`, `bfloat16`, `float16`.
+        quantization: of the weights, in process: `None`, `int8` or `int4` (see `cgpo.quantization`).
 
     Raises:
         UserError: neither or a wrong model or endpoint, no such template, or an answer that is not one token.
@@ -60,6 +62,7 @@ class LanguageModelJudge:
         batch_size: int = 32,
         max_length: int | None = None,
         dtype: str = "auto",
+        quantization: str | None = None,
     ) -> None:
         if not 0 < threshold < 1:
             raise UserError(f"judge {template}: threshold {threshold} is not between 0 and 1")
@@ -68,11 +71,13 @@ class LanguageModelJudge:
         self.cost = Cost.MODEL if endpoint is None else Cost.ENDPOINT
         question = Question(load_template(template), positive, negative, template)
         if endpoint is not None:
+            if template == "llama_guard":
+                raise UserError("judge llama_guard: the chat template is the model's own, so it runs in this process")
             self._question = question
             self._backend = _endpoint(endpoint, question)
         else:
             self._question = Question.of_model(str(model)) or question
-            self._backend = InProcess(str(model), self._question, device, batch_size, max_length, dtype)
+            self._backend = InProcess(str(model), self._question, device, batch_size, max_length, dtype, quantization)
         self.version = self._backend.version
         self._applies_to = applies_to
         self._unless = unless

@@ -14,7 +14,7 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerBase
 
 from cgpo.errors import UserError
-from cgpo.judges.encoding import FIELD, around, encode, plain, runs_of
+from cgpo.judges.encoding import FIELD, LLAMA_GUARD, encode, pieces, plain, runs_of
 from cgpo.judges.strangers import fence, visible, without_markers
 from cgpo.types import Sample
 
@@ -24,11 +24,15 @@ _ELLIPSIS = " … "
 def load_template(name_or_path: str) -> str:
     """The text of a template: the name of one that comes with the package, or the path of a `.txt` file.
 
+    `llama_guard` names no text but the judge model's own chat template, which shows it the conversation and asks.
+
     Raises:
         UserError: there is no such template, or it has no `{response}` field.
     """
     shipped = files("cgpo.judges") / "templates" / f"{name_or_path}.txt"
     path = Path(name_or_path)
+    if name_or_path == "llama_guard":
+        return LLAMA_GUARD
     if path.suffix == ".txt":
         if not path.is_file():
             raise UserError(f"judge template {name_or_path}: no such file")
@@ -37,7 +41,8 @@ def load_template(name_or_path: str) -> str:
         text = shipped.read_text(encoding="utf-8")
     else:
         names = sorted(t.name.removesuffix(".txt") for t in (files("cgpo.judges") / "templates").iterdir())
-        raise UserError(f"judge template {name_or_path!r}: give one of {', '.join(names)} or the path of a .txt file")
+        known = ", ".join(["llama_guard", *names])
+        raise UserError(f"judge template {name_or_path!r}: give one of {known} or the path of a .txt file")
     if "{response}" not in text:
         raise UserError(f"judge template {name_or_path}: the field {{response}} is missing")
     return text.rstrip("\n")
@@ -117,16 +122,15 @@ def answer_token(word: str, template: str, tokenizer: PreTrainedTokenizerBase) -
     Raises:
         UserError: the word is not one token there.
     """
-    literals = [piece for piece in FIELD.split(template) if piece]
-    before = around(tokenizer)[1] or literals[-1]
-    runs = runs_of(before, tokenizer)
+    literals = [piece for piece in pieces(template, tokenizer)[::2] if piece]
+    runs = runs_of(literals[-1], tokenizer)
     context = runs[-1] if isinstance(runs[-1], str) else ""
     start, whole = plain(context, tokenizer), plain(context + word, tokenizer)
     added = whole[len(start) :] if whole[: len(start)] == start else plain(word, tokenizer)
     if len(added) != 1:
-        pieces = tokenizer.convert_ids_to_tokens(added)
+        shown = tokenizer.convert_ids_to_tokens(added)
         raise UserError(
-            f"answer {word!r} is {len(added)} tokens of this judge model ({pieces}): choose one-token answers"
+            f"answer {word!r} is {len(added)} tokens of this judge model ({shown}): choose one-token answers"
         )
     return added[0]
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from cgpo.policy.head import chosen_logprobs, precision
 from cgpo.policy.micro_batches import in_micro_batches
+from cgpo.policy.reference import on_its_device
 from cgpo.policy.sharding import gathered
 
 Model = nn.Module
@@ -111,7 +112,7 @@ def batched_logprobs(
     max_tokens: int,
 ) -> Tensor:
     """`response_logprobs` without gradients, micro-batch by micro-batch; `[N, T]`."""
-    compute = partial(response_logprobs, model, temperature=temperature, pad_id=pad_id)
+    compute = on_its_device(model, partial(response_logprobs, model, temperature=temperature, pad_id=pad_id))
     with gathered(model):
         found = in_micro_batches(compute, prompt_ids, response_ids, response_mask, max_tokens)
     return found.to(precision(model))

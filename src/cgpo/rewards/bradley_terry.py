@@ -11,6 +11,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 
 from cgpo.errors import UserError
 from cgpo.pretrained import load_tokenizer, load_whole, torch_dtype
+from cgpo.quantization import quantize
 from cgpo.types import Sample
 
 
@@ -22,19 +23,27 @@ class BradleyTerryReward:
         dtype: of its weights.
         device: where it lies.
         batch_size: responses in one forward pass; they are sorted by length first.
+        quantization: of its weights: `None`, `int8` or `int4` (see `cgpo.quantization`).
 
     Raises:
         UserError: the folder is missing, or its head has more than one output.
     """
 
-    def __init__(self, path: str, dtype: str = "float32", device: str = "cpu", batch_size: int = 64) -> None:
+    def __init__(
+        self,
+        path: str,
+        dtype: str = "float32",
+        device: str = "cpu",
+        batch_size: int = 64,
+        quantization: str | None = None,
+    ) -> None:
         self.tokenizer = load_tokenizer(path)
         model: Any = load_whole(AutoModelForSequenceClassification, path, dtype=torch_dtype(dtype))
         if model.config.num_labels != 1:
             raise UserError(f"{path}: a reward model has one output, this one has {model.config.num_labels}")
         if model.config.pad_token_id is None:
             model.config.pad_token_id = self.tokenizer.pad_token_id
-        self.model = model.to(device).eval().requires_grad_(False)
+        self.model = quantize(model, quantization).to(device).eval().requires_grad_(False)
         # Without a padding token transformers cannot tell where each response of a batch ends.
         self.batch_size = batch_size if model.config.pad_token_id is not None else 1
 

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
+from transformers import PreTrainedTokenizerFast
+
 from cgpo.data.suite.annotator import ANNOTATORS
 from cgpo.data.suite.judge_examples import judge_examples
 from cgpo.data.suite.lexicon import corpus
-from cgpo.data.suite.model import tiny_llama
+from cgpo.data.suite.model import CONTEXT_LENGTH, tiny_llama
 from cgpo.data.suite.source import SuiteSource, demonstrations
 from cgpo.data.suite.tokenizer import train_tokenizer
 from cgpo.errors import UserError
@@ -21,6 +23,11 @@ from cgpo.types import Prompt, Sample
 JUDGE_TEMPLATES = ("suite_false_refusal", "suite_factuality", "suite_safety")
 JUDGE_LANGUAGE = [*map(load_template, JUDGE_TEMPLATES), " yes", " no"] * 100
 """The judges' questions and answers, often enough that each of their words becomes one token."""
+
+
+def suite_tokenizer(context_length: int = CONTEXT_LENGTH) -> PreTrainedTokenizerFast:
+    """The tokenizer of the suite's language and of its judges' questions."""
+    return train_tokenizer([*corpus(), *JUDGE_LANGUAGE], context_length=context_length)
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,7 @@ class SuitePolicy:
 
     def load(self) -> CausalPolicy:
         """The policy, new."""
-        tokenizer = train_tokenizer([*corpus(), *JUDGE_LANGUAGE])
+        tokenizer = suite_tokenizer()
         return policy_of(tiny_llama(tokenizer, self.seed, self.layers), tokenizer)
 
 

@@ -66,6 +66,7 @@ class CGPOModule(LightningModule):
         clip_norm: the gradient's largest norm, the critic's apart from the policy's; `None` leaves it.
         baseline: where baseline responses come from, see `BaselineCache`.
         mixed: where models are sharded, compute in bfloat16 on weights in full precision.
+        reference: `π_ref`, where it is to stay where it is, and whole; by default the policy as it is now, beside it.
     """
 
     def __init__(
@@ -79,12 +80,14 @@ class CGPOModule(LightningModule):
         clip_norm: float | None = 1.0,
         baseline: str = "golden",
         mixed: bool = False,
+        reference: CausalPolicy | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.model = policy.model
         self.policy = policy
-        self.reference = policy.frozen_copy()
+        self.reference = policy.frozen_copy() if reference is None else reference
+        self._reference_stays = reference is not None
         self.experts = tuple(experts)
         self.update = update
         self.critic = update.attach(policy)
@@ -116,12 +119,13 @@ class CGPOModule(LightningModule):
         meshes = meshes_of(trainer)
         if meshes is not None and not is_sharded(self.model):
             rewards = [model for expert in self.experts for model in models_of(expert.reward)]
-            trained = [self.model] if self.critic is None else [self.model, self.critic]
-            shard_all([*trained, self.reference.model], [*rewards, *self.judge_models], meshes, self.mixed)
+            own = [self.model, self.critic, None if self._reference_stays else self.reference.model]
+            shard_all([model for model in own if model is not None], [*rewards, *self.judge_models], meshes, self.mixed)
 
     def on_fit_start(self) -> None:
         """Puts the reference beside the policy; it is no submodule, so that no checkpoint carries it."""
-        torch.nn.Module.to(self.reference.model, self.device)
+        if not self._reference_stays:
+            torch.nn.Module.to(self.reference.model, self.device)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Prompts are text: there is nothing to move."""

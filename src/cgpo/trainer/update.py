@@ -16,6 +16,7 @@ from cgpo.policy.head import precision
 from cgpo.policy.logprobs import response_logprobs
 from cgpo.policy.micro_batches import in_micro_batches, packed_batches, snug_batches
 from cgpo.policy.packing import packed_logprobs, require_packing
+from cgpo.policy.reference import on_its_device
 from cgpo.policy.responses import Responses, baseline_responses, rollout_responses
 from cgpo.policy.sharding import gathered, is_sharded
 from cgpo.processes import ALONE, Processes
@@ -248,7 +249,9 @@ class ConstrainedUpdate:
     def _policy_pass(self, policy: Policy, temperature: float) -> Pass:
         logprobs = packed_logprobs if self.packing else response_logprobs
         numbers = partial(logprobs, policy.model, temperature=temperature, pad_id=policy.pad_id)
-        return Pass(policy.model, numbers, packed_batches if self.packing else snug_batches)
+        return Pass(
+            policy.model, on_its_device(policy.model, numbers), packed_batches if self.packing else snug_batches
+        )
 
     def _critic_pass(self, policy: Policy) -> Pass:
         assert self.critic is not None

@@ -1,0 +1,1 @@
+"""How much memory a run will need, by part and by phase: arithmetic on what its models' configurations say."""

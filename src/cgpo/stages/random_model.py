@@ -1,0 +1,80 @@
+"""A model of a given architecture at toy size, with random weights: to try a recipe without its models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
+
+from cgpo.errors import UserError
+from cgpo.stages.suite import suite_tokenizer
+
+CLASSES = {"causal": AutoModelForCausalLM, "reward": AutoModelForSequenceClassification}
+TOY: Mapping[str, Any] = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    # Of the suite's tokenizer; judges' templates are long in its tokens.
+    "vocab_size": 768,
+    "max_position_embeddings": 4096,
+    "initializer_range": 0.06,
+    # The scaling of long contexts would have nothing to scale.
+    "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+}
+
+
+def toy(architecture: Mapping[str, Any]) -> dict[str, Any]:
+    """An architecture at toy size."""
+    return {**architecture, **TOY}
+
+
+@dataclass(frozen=True)
+class RandomModel:
+    """The same `transformers` class as a real model, a few ten thousand parameters, with the suite's tokenizer.
+
+    Attributes:
+        architecture: what the real model's `config.json` says; its `model_type` names the class.
+        kind: `causal`, or `reward` for a sequence classifier with one output.
+        seed: of the weights.
+
+    Raises:
+        UserError: there is no such kind, or no `model_type`.
+    """
+
+    architecture: Mapping[str, Any]
+    kind: str = "causal"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in CLASSES:
+            raise UserError(f"kind is {self.kind!r}: choose {' or '.join(CLASSES)}")
+        if "model_type" not in self.architecture:
+            raise UserError("architecture: model_type is missing")
+
+    def build(self, folder: Path) -> None:
+        """Writes the model and the tokenizer as a `transformers` folder.
+
+        Raises:
+            UserError: transformers knows no model of this type.
+        """
+        tokenizer = suite_tokenizer(context_length=TOY["max_position_embeddings"])
+        settings = {**toy(self.architecture), "vocab_size": len(tokenizer)}
+        settings |= {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
+        settings |= {"bos_token_id": None} | ({"num_labels": 1} if self.kind == "reward" else {})
+        model_type = settings.pop("model_type")
+        try:
+            config = AutoConfig.for_model(model_type, **settings)
+        except ValueError as error:
+            raise UserError(f"architecture: {str(error).splitlines()[0]}") from error
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            model = CLASSES[self.kind].from_config(config)
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
