@@ -87,6 +87,14 @@ class Processes:
         distributed.all_gather_object(found, value, group=self.group)
         return found
 
+    def everybody(self, value: T) -> list[T]:
+        """What each of all processes says, tensor-parallel peers included."""
+        if self.alone:
+            return [value]
+        found: list[Any] = [None] * (self.size * self.peers)
+        distributed.all_gather_object(found, value)
+        return found
+
     def told(self, value: T) -> T:
         """What the first of all processes says."""
         if self.alone:

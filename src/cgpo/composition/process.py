@@ -20,6 +20,9 @@ NOISE = (
     ".*GPU available.*",
     ".*in eval mode at the start of training.*",
     ".*anonymous setting.*",
+    ".*assuming the intent is to (save|load) in a single process.*",
+    ".*your dataloader is not resumable.*",
+    ".*lr_scheduler.step.*",
     ".*gradient_checkpointing_enable.*is deprecated.*",
 )
 """Warnings of libraries that say nothing a person could act on."""

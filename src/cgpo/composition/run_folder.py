@@ -11,6 +11,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from torch import distributed
 
+from cgpo.composition.resuming import AUTO, newest_unfinished, resume_of
 from cgpo.errors import UserError
 from cgpo.trainer.meeting import join, seat, supervised
 
@@ -31,16 +32,33 @@ class NeverOverwrite(Callback):
         if supervised():
             return
         if taken is None or taken.size == 1:
-            config.hydra.run.dir = _own_folder(config.hydra.run.dir)
+            config.hydra.run.dir = _folder(config)
             return
         join(taken)
-        folder = [_own_folder(config.hydra.run.dir) if taken.rank == 0 else ""]
+        folder = [_folder(config) if taken.rank == 0 else ""]
         distributed.broadcast_object_list(folder, src=0)
         config.hydra.run.dir = folder[0]
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Of a sweep."""
-        config.hydra.sweep.dir = _own_folder(config.hydra.sweep.dir)
+        """Of a sweep, whose runs each say whether they go on."""
+        name = config.hydra.sweep.dir
+        if resume_of(config, config.hydra.job.config_name) is None or DEFAULT.fullmatch(name):
+            config.hydra.sweep.dir = _own_folder(name)
+
+
+def _folder(config: DictConfig) -> str:
+    name, resume = config.hydra.run.dir, resume_of(config, config.hydra.job.config_name)
+    if resume is None:
+        return _own_folder(name)
+    if resume != AUTO:
+        if not (Path(resume) / "config.yaml").is_file():
+            raise SystemExit(f"error: trainer.resume: {resume} is no run's folder; name one, or write auto")
+        return resume
+    if DEFAULT.fullmatch(name):
+        begun = newest_unfinished(Path(name).parents[1], list(config.hydra.overrides.task))
+        return _own_folder(name) if begun is None else str(begun)
+    _make(Path(name))
+    return name
 
 
 def _own_folder(name: str) -> str:

@@ -15,6 +15,7 @@ from cgpo.composition.models import check_hub
 from cgpo.composition.pipeline import Announce, artifact_store
 from cgpo.composition.plan import Config, plan_of
 from cgpo.composition.process import quiet, screen, set_threads
+from cgpo.composition.resuming import check_same, resume_of
 from cgpo.composition.run_folder import write_config
 from cgpo.composition.values import check_values
 from cgpo.data.source import PromptSplits
@@ -36,6 +37,7 @@ class Session:
         store: what the pipeline makes.
         hardware: what it trains on.
         seat: of this process; `None` where it is to train alone, or to start those that do.
+        resumed: the run was begun before.
     """
 
     folder: Path
@@ -46,6 +48,7 @@ class Session:
     store: ArtifactStore
     hardware: Hardware
     seat: Seat | None
+    resumed: bool
 
     @property
     def first(self) -> bool:
@@ -74,8 +77,11 @@ def begin(config: DictConfig, plan: Config | None = None) -> Session:
     hardware = hardware_of(plan["trainer"])
     check_seat(hardware, taken)
     prompts = load_prompts(plan)
-    if not supervised() and (taken is None or taken.rank == 0):
+    resumed = resume_of(config, HydraConfig.get().job.config_name) is not None and (folder / "config.yaml").is_file()
+    if resumed:
+        check_same(folder, config)
+    elif not supervised() and (taken is None or taken.rank == 0):
         write_config(folder, config)
     # What the supervisor has made it has announced, too.
     store = artifact_store(plan, screen(silent=True)[1] if supervised() else announce)
-    return Session(folder, console, announce, plan, prompts, store, hardware, taken)
+    return Session(folder, console, announce, plan, prompts, store, hardware, taken, resumed)

@@ -17,6 +17,7 @@ from cgpo.policy.lora import lora_settings
 from cgpo.pretrained import torch_dtype
 from cgpo.quantization import check_quantization
 from cgpo.trainer.callbacks.alarm import KINDS
+from cgpo.trainer.callbacks.checkpoints import MONITORS
 from cgpo.trainer.hardware import hardware_of
 
 Rule = tuple[Callable[[Any], bool], str]
@@ -54,6 +55,10 @@ RULES: Mapping[str, Rule] = {
     "callbacks.evaluation.prompts": whole(0),
     "callbacks.evaluation.prompts_during": whole(0),
     "callbacks.evaluation.every": whole(0),
+    "callbacks.checkpoints.every": whole(0),
+    "callbacks.checkpoints.keep_last": whole(1),
+    "callbacks.checkpoints.keep_best": whole(0),
+    "callbacks.checkpoints.monitor": (lambda value: value in MONITORS, f"one of {', '.join(MONITORS)}"),
     "callbacks.alarm.signals": (
         lambda value: isinstance(value, list) and set(value) <= set(KINDS),
         f"a list of some of {', '.join(KINDS)}",

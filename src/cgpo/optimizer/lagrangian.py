@@ -63,6 +63,14 @@ class Lagrangian:
         """As the optimizer inside."""
         return getattr(self.optimizer, "uses_values", False)
 
+    def state_dict(self) -> dict[str, dict[str, float]]:
+        """The multipliers as they stand."""
+        return {"multipliers": dict(self.multipliers)}
+
+    def load_state_dict(self, state: Mapping[str, Mapping[str, float]]) -> None:
+        """Goes on from such a state."""
+        self.multipliers = dict(state["multipliers"])
+
     def __call__(self, scored: Scored) -> Objective:
         """The inner objective of the penalised rewards; then the multipliers move.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -80,6 +81,23 @@ class BaselineCache:
         """The baselines of some prompts, judged."""
         self.texts(prompts)
         return [self._whole(prompt.key) for prompt in prompts]
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is known, judges waited for: `keys`, `texts`, `rewards` and `satisfied`, as many each."""
+        known = {key: self._whole(key) for key in self._known}
+        return {
+            "keys": list(known),
+            "texts": [baseline.text for baseline in known.values()],
+            "rewards": [baseline.reward for baseline in known.values()],
+            "satisfied": [baseline.satisfied for baseline in known.values()],
+        }
+
+    def load_state_dict(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """Takes over what one process knew, or what several did."""
+        for state in states:
+            columns = (state[name] for name in ("keys", "texts", "rewards", "satisfied"))
+            for key, text, reward, satisfied in zip(*columns, strict=True):
+                self._known.setdefault(key, BaselineResponse(text, reward, satisfied))
 
     def _whole(self, key: str) -> BaselineResponse:
         found = self._known[key]

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from lightning import Trainer
-from lightning.pytorch.callbacks import Callback, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, Checkpoint, TQDMProgressBar
 from lightning.pytorch.loggers import Logger
 
 from cgpo.policy.causal import CausalPolicy
@@ -26,6 +26,7 @@ def fit(
     hardware: Hardware,
     callbacks: Sequence[Callback],
     loggers: Sequence[Logger],
+    done: int = 0,
 ) -> Trainer:
     """Trains for a number of updates.
 
@@ -35,6 +36,7 @@ def fit(
         hardware: on what.
         callbacks: what watches.
         loggers: where metrics go.
+        done: updates that were done before.
     """
     trainer = hardware.trainer(
         seat() or (None if hardware.strategy == "single" else Seat()),
@@ -42,11 +44,12 @@ def fit(
         max_epochs=1,
         logger=list(loggers),
         callbacks=[*callbacks, _Bar(refresh_rate=5)],
-        enable_checkpointing=False,
+        # Without one of ours Lightning would add one of its own.
+        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
         enable_model_summary=False,
         log_every_n_steps=1,
     )
-    trainer.fit(module, Steps(module.experts, updates, module.seed).loader())
+    trainer.fit(module, Steps(module.experts, updates, module.seed).loader(done))
     return trainer
 
 

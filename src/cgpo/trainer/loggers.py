@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import netrc
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import wandb
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
+from cgpo.trainer.logs import write_again
 
-def csv_logger(folder: Path) -> CSVLogger:
-    """Writes `metrics.csv` into the folder."""
-    return CSVLogger(save_dir=str(folder), name="", version="", flush_logs_every_n_steps=20)
+
+def csv_logger(folder: Path, rows: Sequence[Mapping[str, str]] = ()) -> CSVLogger:
+    """Writes `metrics.csv` into the folder, behind the rows that are there of a run that goes on."""
+    logger = CSVLogger(save_dir=str(folder), name="", version="", flush_logs_every_n_steps=20)
+    write_again(folder, rows, logger)
+    return logger
 
 
 def wandb_logger(project: str, folder: str, announce: Callable[[str], None] = print) -> WandbLogger:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
@@ -15,6 +15,7 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from torch import distributed
 from torch._C._distributed_c10d import HashStore
 
+T = TypeVar("T")
 MEETING = "CGPO_MEETING"
 """Names the file by which processes of one machine meet, where `cgpo.composition.supervisor` started them."""
 PATIENCE = timedelta(hours=6)
@@ -67,6 +68,15 @@ def join(taken: Seat) -> None:
         torch.cuda.set_device(taken.local_rank % torch.cuda.device_count())
     meeting: dict[str, Any] = {"init_method": taken.address} if taken.address else {"store": HashStore()}
     distributed.init_process_group(backend, **meeting, rank=taken.rank, world_size=taken.size, timeout=PATIENCE)
+
+
+def told(value: T) -> T:
+    """What the first of the processes says, where there are several."""
+    if not distributed.is_initialized():
+        return value
+    found = [value]
+    distributed.broadcast_object_list(found, src=0)
+    return found[0]
 
 
 @contextmanager
