@@ -18,8 +18,8 @@ class Killer(Observer):
     """Kills its process, or sends it another signal, some seconds into a stage; each line of the plan once.
 
     Args:
-        plan: a file of JSON lines: `update`, `stage`, `after` (seconds), `rank`, `signal`. A line is taken out before it
-            is carried out.
+        plan: a file of JSON lines: `update`, `stage`, `after` (seconds), `rank`, `signal`. A line is taken out before
+            it is carried out.
     """
 
     def __init__(self, plan: str) -> None:

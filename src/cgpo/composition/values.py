@@ -55,6 +55,7 @@ RULES: Mapping[str, Rule] = {
     "callbacks.evaluation.prompts": whole(0),
     "callbacks.evaluation.prompts_during": whole(0),
     "callbacks.evaluation.every": whole(0),
+    "callbacks.skipped.most": (lambda value: value is None or whole(0)[0](value), "a whole number, or null"),
     "callbacks.checkpoints.every": whole(0),
     "callbacks.checkpoints.keep_last": whole(1),
     "callbacks.checkpoints.keep_best": whole(0),

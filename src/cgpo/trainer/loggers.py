@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import netrc
 import os
+import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import wandb
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
 from cgpo.trainer.logs import write_again
+from cgpo.whole_files import write_whole
 
 
 def csv_logger(folder: Path, rows: Sequence[Mapping[str, str]] = ()) -> CSVLogger:
@@ -22,6 +24,8 @@ def csv_logger(folder: Path, rows: Sequence[Mapping[str, str]] = ()) -> CSVLogge
 
 def wandb_logger(project: str, folder: str, announce: Callable[[str], None] = print) -> WandbLogger:
     """A W&B run: online where a key is at hand, offline otherwise, with one line on how to sync it later.
+
+    A run that goes on keeps its identity, so that W&B shows one.
 
     Args:
         project: W&B's project.
@@ -35,9 +39,24 @@ def wandb_logger(project: str, folder: str, announce: Callable[[str], None] = pr
     if offline:
         reason = "as WANDB_MODE says" if mode == "offline" or has_key() else "for want of a key"
         announce(f"W&B: the run stays offline, {reason}; later: wandb sync {folder}/wandb/offline-run-*")
-    logger = WandbLogger(project=project, save_dir=folder, name=Path(folder).name, offline=offline)
+    logger = WandbLogger(
+        project=project,
+        save_dir=folder,
+        name=Path(folder).name,
+        offline=offline,
+        id=_identity(Path(folder)),
+        resume="allow",
+    )
     logger._wandb_init.pop("anonymous", None)  # an argument that W&B no longer knows, and complains of
     return logger
+
+
+def _identity(folder: Path) -> str:
+    """W&B's name of the run: drawn once, and kept in the run's folder."""
+    file = folder / ".wandb-id"
+    if not file.is_file():
+        write_whole(file, secrets.token_hex(4))
+    return file.read_text()
 
 
 def close(loggers: Iterable[Logger]) -> None:

@@ -6,6 +6,16 @@ from cgpo.trainer.callbacks.checkpoints import Checkpoints
 from cgpo.trainer.callbacks.evaluator import Evaluator
 from cgpo.trainer.callbacks.metrics import TaskMetrics
 from cgpo.trainer.callbacks.samples import SampleLog
+from cgpo.trainer.callbacks.skipped import SkippedUpdates
 from cgpo.trainer.callbacks.watchdog import Watchdog
 
-__all__ = ["BaselinesAhead", "Checkpoints", "Evaluator", "HackingAlarm", "SampleLog", "TaskMetrics", "Watchdog"]
+__all__ = [
+    "BaselinesAhead",
+    "Checkpoints",
+    "Evaluator",
+    "HackingAlarm",
+    "SampleLog",
+    "SkippedUpdates",
+    "TaskMetrics",
+    "Watchdog",
+]
