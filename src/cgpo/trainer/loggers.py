@@ -55,6 +55,7 @@ def _identity(folder: Path) -> str:
     """W&B's name of the run: drawn once, and kept in the run's folder."""
     file = folder / ".wandb-id"
     if not file.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
         write_whole(file, secrets.token_hex(4))
     return file.read_text()
 
