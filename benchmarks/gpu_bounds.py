@@ -60,7 +60,7 @@ class Cost:
     number_bytes: int
 
     def decoded_bytes(self, rows: int, prompt: int, tokens: int) -> float:
-        """Bytes read to decode `tokens` tokens of `rows` rows at least: each step all weights and all that is cached."""
+        """Bytes that decoding some tokens of some rows must read: each step all weights and all that is cached."""
         seen = sum(prompt + step for step in range(1, tokens + 1))
         return float(tokens * self.weight_bytes + rows * seen * self.cached * self.number_bytes)
 

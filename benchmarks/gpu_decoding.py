@@ -30,17 +30,22 @@ def ours(policy: CausalPolicy, texts: list[str], tokens: int, engine: str) -> ob
 
 def generate(policy: CausalPolicy, texts: list[str], tokens: int, **settings: Any) -> object:
     """`transformers`' own loop."""
-    ids = torch.tensor(_encoded(policy, texts), device=policy.model.device)
+    model: Any = policy.model
+    ids = torch.tensor(_encoded(policy, texts), device=model.device)
     config = _generation(tokens, **settings)
-    return policy.model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=config)  # pyright: ignore[reportCallIssue]
+    return model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=config)
 
 
 def generate_batch(policy: CausalPolicy, texts: list[str], tokens: int) -> object:
-    """`transformers`' continuous batching, with what it chooses itself on a GPU."""
-    on_cpu = policy.model.device.type == "cpu"
+    """`transformers`' continuous batching, with what it chooses itself on a GPU, kept from call to call."""
+    model: Any = policy.model
+    on_cpu = model.device.type == "cpu"
     batching = ContinuousBatchingConfig(num_blocks=64, max_batch_tokens=64) if on_cpu else ContinuousBatchingConfig()
-    found = policy.model.generate_batch(
-        _encoded(policy, texts), generation_config=_generation(tokens), continuous_batching_config=batching
+    found = model.generate_batch(
+        _encoded(policy, texts),
+        generation_config=_generation(tokens),
+        continuous_batching_config=batching,
+        persistent_manager=True,
     )
     lengths = [len(output.generated_tokens) for output in found.values()]
     if lengths != [tokens] * len(texts):
@@ -61,8 +66,8 @@ ENGINES: dict[str, Engine] = {
 def measure_decoding(model: str, variant: str, sizes: Sizes, device: str) -> Iterator[dict[str, Any]]:
     """A row for each number of responses at once.
 
-    Each engine draws one token, and `sizes.decoded` tokens: the difference is what decoding takes, without reading the
-    prompts and without what an engine sets up for each call.
+    The engine draws one token, and `sizes.decoded` tokens: the difference is what decoding takes, without reading the
+    prompts and without what the engine sets up for each call.
 
     Args:
         model: name of a shape; weights are in bfloat16.
@@ -75,25 +80,32 @@ def measure_decoding(model: str, variant: str, sizes: Sizes, device: str) -> Ite
     assert policy.model.generation_config is not None
     policy.model.generation_config.eos_token_id = None
     policy = replace(policy, eos_ids=frozenset({policy.model.config.vocab_size}))
-    cost = cost_of(policy.model)
-    peak = PEAKS.get(torch.cuda.get_device_name()) if device == "cuda" else None
     distinct = prompt_texts(sizes.prompts, sizes.prompt, sizes.prompt, policy.model.config.vocab_size)
+    model_itself: Any = policy.model
     for rows in sizes.rows:
-        each = max(1, rows // sizes.prompts)
-        texts = [text for text in distinct[: max(1, rows // each)] for _ in range(each)]
-        run = partial(_seconds, ENGINES[variant], policy, texts, device)
-        run(sizes.decoded)  # warms up, compiles, captures
-        first = run(1)
-        whole = min(run(sizes.decoded), run(sizes.decoded))
-        steps, decoding = sizes.decoded - 1, max(whole - first, 1e-9)
-        bytes_a_second = cost.decoded_bytes(len(texts), sizes.prompt, steps) / decoding
-        yield {
-            "rows": len(texts),
-            "tokens_a_second": len(texts) * sizes.decoded / whole,
-            "decoding_tokens_a_second": len(texts) * steps / decoding,
-            "bytes_a_second": bytes_a_second,
-            "bandwidth_share": None if peak is None else bytes_a_second / peak.bandwidth,
-        }
+        copies = max(1, rows // sizes.prompts)
+        texts = [text for text in distinct[: rows // copies] for _ in range(copies)]
+        yield _measure(ENGINES[variant], policy, texts, sizes, device)
+        model_itself.destroy_cached_continuous_batching_manager()  # it is made for so many rows
+
+
+def _measure(engine: Engine, policy: CausalPolicy, texts: list[str], sizes: Sizes, device: str) -> dict[str, Any]:
+    run = partial(_seconds, engine, policy, texts, device)
+    run(sizes.decoded)  # warms up, compiles, captures
+    first = run(1)
+    whole = min(run(sizes.decoded), run(sizes.decoded))
+    steps = sizes.decoded - 1
+    # Where a call takes as long for one token there is nothing to say of the others.
+    decoding = whole - first if whole > first else None
+    must = cost_of(policy.model).decoded_bytes(len(texts), sizes.prompt, steps)
+    peak = PEAKS.get(torch.cuda.get_device_name()) if device == "cuda" else None
+    return {
+        "rows": len(texts),
+        "tokens_a_second": len(texts) * sizes.decoded / whole,
+        "decoding_tokens_a_second": None if decoding is None else len(texts) * steps / decoding,
+        "bytes_a_second": None if decoding is None else must / decoding,
+        "bandwidth_share": None if decoding is None or peak is None else must / decoding / peak.bandwidth,
+    }
 
 
 @torch.no_grad()

@@ -84,7 +84,7 @@ class Sizes:
     mean: int = 384
     longest: int = 512
     steps: int = 2
-    decoded: int = 128
+    decoded: int = 64
     rows: tuple[int, ...] = (1, 16, 128)
 
 

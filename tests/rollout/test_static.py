@@ -30,7 +30,8 @@ def both(policy: CausalPolicy, prompts: list[Prompt], copies: int, seed: int, **
     ]
 
 
-def assert_equal(dynamic: Rollout, static: Rollout, tolerance: float = 1e-9) -> None:
+def assert_equal(rollouts: list[Rollout], tolerance: float = 1e-9) -> None:
+    dynamic, static = rollouts
     assert torch.equal(static.response_ids, dynamic.response_ids)
     assert torch.equal(static.response_mask, dynamic.response_mask)
     assert torch.equal(static.finished, dynamic.finished)
@@ -42,15 +43,15 @@ def assert_equal(dynamic: Rollout, static: Rollout, tolerance: float = 1e-9) -> 
 @pytest.mark.parametrize("max_batch", [None, 3, 5])
 @pytest.mark.parametrize("copies", [1, 5])
 def test_engines_draw_the_same(prompts: list[Prompt], max_batch: int | None, copies: int) -> None:
-    dynamic, static = both(tiny_policy(), prompts, copies, seed=2, max_batch=max_batch)
-    assert_equal(dynamic, static)
-    if len(dynamic.responses) > 5:
-        assert len(set(dynamic.response_mask.sum(-1).tolist())) > 2, "responses must end at different steps"
+    drawn = both(tiny_policy(), prompts, copies, seed=2, max_batch=max_batch)
+    assert_equal(drawn)
+    if len(drawn[0].responses) > 5:
+        assert len(set(drawn[0].response_mask.sum(-1).tolist())) > 2, "responses must end at different steps"
 
 
 @pytest.mark.parametrize("settings", [{"top_k": 3}, {"top_p": 0.7}, {"temperature": 0.5}, {"max_new_tokens": 1}])
 def test_engines_draw_the_same_with_other_settings(settings: dict[str, Any]) -> None:
-    assert_equal(*both(tiny_policy(), RAGGED, 4, seed=0, **settings))
+    assert_equal(both(tiny_policy(), RAGGED, 4, seed=0, **settings))
 
 
 def test_room_is_made_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,15 +60,15 @@ def test_room_is_made_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     tight = both(tiny_policy(), RAGGED, 3, seed=4, temperature=0.9)
     monkeypatch.setattr(engine, "ROOM_STEP", 4)
     roomy = both(tiny_policy(), RAGGED, 3, seed=4, temperature=0.9)
-    for dynamic, static in (tight, roomy):
-        assert_equal(dynamic, static)
+    assert_equal(tight)
+    assert_equal(roomy)
     assert not tight[0].finished.all(), "some response must fill its columns"
 
 
 def test_eager_attention_reads_the_mask_too() -> None:
     policy = tiny_policy(dtype=torch.float32)
     policy.model.set_attn_implementation("eager")
-    assert_equal(*both(policy, RAGGED, 3, seed=1), tolerance=1e-4)
+    assert_equal(both(policy, RAGGED, 3, seed=1), tolerance=1e-4)
 
 
 def test_weights_changed_in_place_are_seen() -> None:
@@ -76,9 +77,9 @@ def test_weights_changed_in_place_are_seen() -> None:
     with torch.no_grad():
         for weight in policy.model.parameters():
             weight.mul_(1.1)
-    dynamic, static = both(policy, RAGGED, 2, seed=3)
-    assert_equal(dynamic, static)
-    assert not torch.equal(before.logprobs[:, 0], static.logprobs[:, 0])
+    after = both(policy, RAGGED, 2, seed=3)
+    assert_equal(after)
+    assert not torch.equal(before.logprobs[:, 0], after[1].logprobs[:, 0])
 
 
 def test_used_slots_can_be_loaded_again() -> None:
@@ -138,8 +139,9 @@ class Unmasked(torch.nn.Module):
         self.config = self.inner.config
 
     def forward(self, attention_mask: Any = None, **inputs: Any) -> Any:
-        hides = attention_mask is not None and attention_mask.ndim == 4
-        return self.inner(attention_mask=torch.ones_like(attention_mask) if hides else attention_mask, **inputs)
+        if attention_mask is not None and attention_mask.ndim == 4:
+            attention_mask = torch.ones_like(attention_mask)
+        return self.inner(attention_mask=attention_mask, **inputs)
 
 
 def test_a_model_that_would_answer_differently_is_refused() -> None:
@@ -158,7 +160,7 @@ def test_a_float32_policy_and_a_pretrained_one(shared: Any) -> None:
     if not folder.is_dir():
         pytest.skip(f"needs {folder}")
     prompts = [Prompt("lily", "Once upon a time, there was a little girl named"), Prompt("short", "One day")]
-    assert_equal(*both(load_policy(str(folder)), prompts, 4, seed=0, temperature=0.7), tolerance=1e-4)
+    assert_equal(both(load_policy(str(folder)), prompts, 4, seed=0, temperature=0.7), tolerance=1e-4)
 
 
 def test_an_engine_that_does_not_exist() -> None:

@@ -71,7 +71,7 @@ def captured(model: nn.Module, reading: Reading, count: int, room: int) -> Captu
     are seen by the next replay. Where any weight has moved all graphs of the model are made anew.
 
     This was written without a GPU at hand: it has neither been run nor measured on one. Where CUDA refuses the
-    capture there is a warning, and the same slots are read without a graph from then on.
+    capture there is a warning, and rows of this shape are decoded without a graph from then on.
 
     Args:
         model: on CUDA, for which `may_capture` holds.
