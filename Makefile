@@ -10,10 +10,10 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test check bench clean sandbox browser
+.PHONY: help train test check bench bench-gpu clean sandbox browser
 
 help: ## show what there is to make
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 train: $(READY) sandbox ## train a policy: python -m cgpo.train $(ARGS)
 	$(BIN)/python -m cgpo.train $(ARGS)
@@ -34,6 +34,9 @@ bench: $(READY_BENCH) sandbox ## measure a training step (benchmarks/step.py $(A
 	$(BIN)/python benchmarks/logprob_memory.py
 	$(BIN)/python benchmarks/packing.py
 	$(BIN)/python benchmarks/plan.py
+
+bench-gpu: $(READY_BENCH) sandbox ## measure steps and decoding on a GPU, in under ten minutes (benchmarks/gpu.py $(ARGS))
+	$(BIN)/python benchmarks/gpu.py $(ARGS)
 
 clean: ## remove the environment and everything built; runs stay
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis

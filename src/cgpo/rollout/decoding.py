@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from cgpo.errors import UserError
 from cgpo.protocols import Policy
-from cgpo.rollout.cache import roomy_cache
 from cgpo.rollout.draw import Draw, draw_tokens
+from cgpo.rollout.dynamic import DynamicRows
+from cgpo.rollout.reading import Reading, read_prompts
+from cgpo.rollout.static import StaticRows
 from cgpo.seeds import derived_seed
 from cgpo.types import Prompt, Rollout
+
+ENGINES = ("dynamic", "static")
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,9 @@ class DecodingSampler:
     """Samples `K` responses to each prompt; implements `cgpo.protocols.Sampler`.
 
     A prompt is read once, and its key-value cache is copied to its `K` responses. Rows whose response has ended leave
-    the batch, so that a batch of mixed lengths costs the tokens it has.
+    the batch, so that a batch of mixed lengths costs the tokens it has. That is the engine `dynamic`. With `static`
+    nothing changes its shape from token to token and ended rows stay, which lets a GPU replay one graph a token (see
+    `cgpo.rollout.graphs`: not measured yet); the tokens are the same up to rounding.
 
     Attributes:
         max_new_tokens: the most tokens of a response.
@@ -30,7 +35,8 @@ class DecodingSampler:
         top_p: mass of the most probable tokens that are sampled from; 1 keeps all.
         top_k: number of the most probable tokens that are sampled from; 0 keeps all.
         max_batch: the most responses decoded at once, but never fewer than one prompt's `K`; `None` for all.
-        compact_below: ended rows are dropped once the share of running rows falls below this.
+        compact_below: ended rows are dropped once the share of running rows falls below this; with `dynamic` only.
+        engine: `dynamic` or `static`, see above.
 
     Raises:
         UserError: a setting is out of its range.
@@ -42,6 +48,7 @@ class DecodingSampler:
     top_k: int = 0
     max_batch: int | None = None
     compact_below: float = 0.8
+    engine: str = "dynamic"
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
@@ -56,6 +63,8 @@ class DecodingSampler:
             raise UserError(f"rollout.max_batch is {self.max_batch}: it must be at least 1, or null for all")
         if not 0 <= self.compact_below <= 1:
             raise UserError(f"rollout.compact_below is {self.compact_below}: it must lie in [0, 1]")
+        if self.engine not in ENGINES:
+            raise UserError(f"rollout.engine is {self.engine}: choose {', '.join(ENGINES)}")
 
     @torch.no_grad()
     def sample(
@@ -108,9 +117,10 @@ class DecodingSampler:
         self, policy: Policy, prompt_ids: Sequence[Sequence[int]], copies: int, uniform: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Tokens `[N, T]`, -1 after a response's end, and their log-probabilities `[N, T]`."""
-        state = _prefill(policy, prompt_ids, copies)
+        reading = read_prompts(policy, prompt_ids)
+        limit = min(self.max_new_tokens, policy.context_length - reading.width)
+        state = self._rows(policy, reading, copies, limit)
         draw, uniform = Draw(self.temperature, self.top_p, self.top_k), uniform.flatten(0, 1)
-        limit = min(self.max_new_tokens, policy.context_length - max(map(len, prompt_ids)))
         ends = torch.tensor(sorted(policy.eos_ids), device=state.rows.device)
         total = len(state.rows)
         tokens = torch.full((total, limit), -1, device=state.rows.device)
@@ -122,43 +132,16 @@ class DecodingSampler:
             tokens[state.rows, step] = token
             logprobs[state.rows, step] = torch.where(state.running, logprob, 0.0)
             state.running &= ~torch.isin(token, ends)
-            running = int(state.running.sum())
-            if running == 0 or step + 1 == limit:
-                return tokens[:, : step + 1], logprobs[:, : step + 1]
-            if running < self.compact_below * len(state.rows):
-                token = state.keep_running(token)
-            state.advance(policy.model, token.clamp(min=0))
-        return tokens, logprobs
+            if step + 1 == limit or state.all_ended():
+                break
+            state.advance(token.clamp(min=0))
+        longest = int((tokens >= 0).sum(-1).max())
+        return tokens[:, :longest], logprobs[:, :longest]
 
-
-@dataclass
-class _State:
-    """The rows that are being decoded: where each stands in the result, its cache, its next token's logits."""
-
-    rows: Tensor
-    running: Tensor
-    logits: Tensor
-    cache: Any
-    mask: Tensor | None
-    position: Tensor
-
-    def keep_running(self, token: Tensor) -> Tensor:
-        """Drops the rows that have ended; the running rows' tokens."""
-        kept = self.running.nonzero().squeeze(-1)
-        self.cache.batch_select_indices(kept)
-        self.rows, self.running, self.position = self.rows[kept], self.running[kept], self.position[kept]
-        self.mask = None if self.mask is None else self.mask[kept]
-        return token[kept]
-
-    def advance(self, model: Any, token: Tensor) -> None:
-        """Reads one token a row."""
-        extra: dict[str, Any] = {}
-        if self.mask is not None:
-            self.mask = torch.cat([self.mask, self.mask.new_ones(len(token), 1)], dim=1)
-            extra = {"attention_mask": self.mask, "position_ids": self.position[:, None]}
-        output = model(input_ids=token[:, None], past_key_values=self.cache, use_cache=True, **extra)
-        self.logits = output.logits[:, -1]
-        self.position = self.position + 1
+    def _rows(self, policy: Policy, reading: Reading, copies: int, limit: int) -> DynamicRows | StaticRows:
+        if self.engine == "static":
+            return StaticRows(policy.model, reading, copies, limit)
+        return DynamicRows(policy.model, reading, copies, self.compact_below)
 
 
 def _check_prompts(policy: Policy, prompts: Sequence[Prompt], prompt_ids: Sequence[Sequence[int]]) -> None:
@@ -170,30 +153,6 @@ def _check_prompts(policy: Policy, prompts: Sequence[Prompt], prompt_ids: Sequen
                 f"prompt {prompt.key}: {len(ids)} tokens leave no room for a response"
                 f" in a context of {policy.context_length}"
             )
-
-
-def _prefill(policy: Policy, prompt_ids: Sequence[Sequence[int]], copies: int) -> _State:
-    """Reads each prompt once, padded on the left where lengths differ, and copies what was read."""
-    device = _device(policy)
-    lengths = torch.tensor([len(ids) for ids in prompt_ids], device=device)
-    width = int(lengths.max())
-    tokens = torch.tensor([[policy.pad_id] * (width - len(ids)) + list(ids) for ids in prompt_ids], device=device)
-    cache = roomy_cache(policy.model.config)
-    extra: dict[str, Any] = {}
-    if int(lengths.min()) != width:
-        mask = (torch.arange(width, device=device) >= width - lengths[:, None]).long()
-        extra = {"attention_mask": mask, "position_ids": (mask.cumsum(-1) - 1).clamp(min=0)}
-    output: Any = policy.model(input_ids=tokens, past_key_values=cache, use_cache=True, logits_to_keep=1, **extra)
-    cache.batch_repeat_interleave(copies)
-    rows = torch.arange(len(prompt_ids) * copies, device=device)
-    return _State(
-        rows=rows,
-        running=torch.ones_like(rows, dtype=torch.bool),
-        logits=output.logits[:, -1].repeat_interleave(copies, dim=0),
-        cache=cache,
-        mask=extra["attention_mask"].repeat_interleave(copies, dim=0) if extra else None,
-        position=lengths.repeat_interleave(copies),
-    )
 
 
 def _rollout(
