@@ -43,6 +43,8 @@ def plan_of(config: DictConfig, judge_choices: Iterable[str] = (), also_judge: I
     plan = resolved(config)
     plan["architecture"] = plan["model"].get("architecture")
     plan["model"] = {key: value for key, value in plan["model"].items() if key not in MODEL_FACTS}
+    if plan["trainer"].get("precision") == "bf16-true":
+        plan["model"]["dtype"] = "bfloat16"
     if not plan.get("tasks"):
         raise UserError("tasks: choose at least one task")
     plan["tasks"] = {name: _whole(name, task, plan) for name, task in plan["tasks"].items()}

@@ -121,8 +121,6 @@ def _check_models(plan: Config) -> None:
     torch_dtype(plan["model"]["dtype"])
     if plan["model"].get("lora") is not None:
         lora_settings(plan["model"]["lora"])
-        if plan["trainer"]["precision"] == "bf16-true":
-            raise UserError("trainer.precision is 'bf16-true': adapters (model.lora) need bf16-mixed or 32-true")
         for key in ("reference_device", "reference_quantization"):
             if plan.get(key) is not None:
                 raise UserError(

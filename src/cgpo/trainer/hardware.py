@@ -30,7 +30,8 @@ class Hardware:
         devices: processes of a machine, with a device each.
         nodes: machines.
         tensor_parallel: processes that share one copy's matrices.
-        precision: `32-true`, `bf16-mixed` (weights in float32, computation in bfloat16) or `bf16-true`.
+        precision: `32-true`, `bf16-mixed` (weights as they are loaded, computation in bfloat16) or `bf16-true`
+            (weights are loaded in bfloat16).
         options: further ones of `lightning.Trainer`.
     """
 
@@ -45,6 +46,11 @@ class Hardware:
     def processes(self) -> int:
         """Of the whole run."""
         return self.devices * self.nodes
+
+    @property
+    def lightnings_precision(self) -> str:
+        """What is left to Lightning: it has no part in sharded weights, nor in those that are loaded in bfloat16."""
+        return "bf16-mixed" if self.precision == "bf16-mixed" and not self.mixed_pieces else "32-true"
 
     @property
     def mixed_pieces(self) -> bool:
@@ -64,7 +70,7 @@ class Hardware:
             devices=self.devices,
             num_nodes=self.nodes,
             strategy=strategy_of(self.strategy, self.devices, self.nodes, self.tensor_parallel),
-            precision="32-true" if self.mixed_pieces else self.precision,  # pyright: ignore[reportArgumentType]
+            precision=self.lightnings_precision,  # pyright: ignore[reportArgumentType]
             plugins=[] if taken is None else [Joined(taken, self.devices)],
             use_distributed_sampler=False,
         )
@@ -135,7 +141,7 @@ def _devices(options: Mapping[str, Any]) -> int:
 def _check_options(found: Hardware) -> None:
     try:
         alone = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-        Trainer(**{**alone, **found.options}, devices=1, precision=found.precision)  # pyright: ignore[reportArgumentType]
+        Trainer(**{**alone, **found.options}, devices=1)
     except (TypeError, ValueError, MisconfigurationException) as error:
         raise UserError(f"trainer.options: {str(error).strip().splitlines()[0]}") from error
     available = torch.cuda.device_count()
