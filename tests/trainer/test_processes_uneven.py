@@ -110,7 +110,19 @@ def test_the_first_process_alone_writes_samples(ran: Path, case: str) -> None:
 
 
 def test_an_alarm_stops_both_processes_and_is_written_once(ran: Path) -> None:
-    (row,), (wanted,) = lines(ran, "alarm", "alarms"), [alone("alarm")["alarms"][0]]
-    assert (row["task"], row["signal"], row["step"]) == ("math", "gold", 1)
-    assert row["message"] == wanted["message"]
+    """At the evaluation after the first update, and at the one at the end, which is at the same update."""
+    found, wanted = lines(ran, "alarm", "alarms"), alone("alarm")["alarms"]
+    assert [(row["task"], row["signal"], row["step"]) for row in found] == 2 * [("math", "gold", 1)]
+    assert [row["message"] for row in found] == [row["message"] for row in wanted]
     assert lines(ran, "usual", "alarms") == []
+
+
+def test_tensor_parallel_peers_have_the_same_samples_and_count_them_once(tmp_path: Path) -> None:
+    cases = ("usual", "undecided")
+    together(2, MODULE, "fsdp", "2", str(tmp_path), *cases, folder=tmp_path)
+    for case in cases:
+        first, second = by_rank(tmp_path, case)
+        assert_same_rows(first["rows"], alone(case)["rows"])
+        assert first["evaluations"]["math"]["after"]["success"] == alone(case)["evaluations"]["math"]["after"]["success"]
+        assert torch.equal(first["moved"], second["moved"])
+        assert len(lines(tmp_path, case, "samples")) == len(alone(case)["samples"])
