@@ -123,6 +123,8 @@ def test_tensor_parallel_peers_have_the_same_samples_and_count_them_once(tmp_pat
     for case in cases:
         first, second = by_rank(tmp_path, case)
         assert_same_rows(first["rows"], alone(case)["rows"])
-        assert first["evaluations"]["math"]["after"]["success"] == alone(case)["evaluations"]["math"]["after"]["success"]
+        assert (
+            first["evaluations"]["math"]["after"]["success"] == alone(case)["evaluations"]["math"]["after"]["success"]
+        )
         assert torch.equal(first["moved"], second["moved"])
         assert len(lines(tmp_path, case, "samples")) == len(alone(case)["samples"])

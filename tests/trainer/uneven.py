@@ -86,7 +86,11 @@ class Drifting(WordReward):
 def tasks(case: str) -> list[Expert]:
     """A task in trouble between two that are not; each prompt comes up once, so that it is one process's alone."""
     prompts = tuple(prompt(5 + i, 9 + i, response="w4 w5" if i % 2 else None) for i in range(4 * UPDATES))
-    settings: dict[str, Any] = {"held_out": HELD_OUT, "gold": RuleJudge(even), "also": Panel({"all": RuleJudge(always)})}
+    settings: dict[str, Any] = {
+        "held_out": HELD_OUT,
+        "gold": RuleJudge(even),
+        "also": Panel({"all": RuleJudge(always)}),
+    }
     first = expert(name="chat", batch_size=3, **settings)
     troubled = expert(name="math", batch_size=4, prompts=prompts, **settings)
     last = expert(name="safety", batch_size=1, **settings)
