@@ -77,8 +77,13 @@ def test_auto_is_one_process_alone_and_two_together_on_a_cpu() -> None:
 
 @pytest.mark.parametrize(
     ("strategy", "precision", "pieces"),
-    [("fsdp", "bf16-mixed", True), ("fsdp", "32-true", False), ("fsdp", "bf16-true", False)]
-    + [("ddp", "bf16-mixed", False), ("single", "bf16-mixed", False)],
+    [
+        ("fsdp", "bf16-mixed", True),
+        ("fsdp", "32-true", False),
+        ("fsdp", "bf16-true", False),
+        ("ddp", "bf16-mixed", False),
+        ("single", "bf16-mixed", False),
+    ],
 )
 def test_fsdp_itself_mixes_precisions(strategy: str, precision: str, pieces: bool) -> None:
     assert asked(strategy=strategy, precision=precision).mixed_pieces is pieces

@@ -96,7 +96,7 @@ def test_a_number_that_is_missing_at_one_process_stops_the_update_of_all(ran: Pa
 
 @pytest.mark.parametrize("case", ["usual", "violated"])
 def test_the_first_process_alone_writes_samples(ran: Path, case: str) -> None:
-    """Of evaluations those that one process writes; of training its own part: 1 to 4 prompts of 3 tasks, each 3 times."""
+    """Of evaluations those that one process writes; of training its own part, 2, 2 and 0 prompts of the tasks."""
     found, wanted = lines(ran, case, "samples"), alone(case)["samples"]
     held_out = [row for row in found if row["split"] == "held_out"]
     assert len(held_out) == 3 * 3 * 4
