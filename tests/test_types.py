@@ -104,9 +104,7 @@ def test_a_map_goes_through_the_fields_in_order_nested_ones_and_mappings_too() -
         *(baseline.reward, baseline.satisfied, baseline.logprobs, baseline.response_mask),
         *scored.violated.values(),
     ]
-    assert [id(tensor) for tensor in seen] == [id(tensor) for tensor in wanted], (
-        "values that are not there are left out"
-    )
+    assert [id(tensor) for tensor in seen] == [id(tensor) for tensor in wanted], "what is not there is left out"
     assert same.values is None
     assert same.violated["b"] is scored.violated["b"]
     numbers = iter(range(100))
@@ -119,6 +117,5 @@ def test_a_map_leaves_what_is_no_tensor() -> None:
     rollout = a_rollout()
     changed = rollout.map(lambda tensor: tensor[:1])
     assert (changed.prompts, changed.responses, changed.temperature) == (rollout.prompts, rollout.responses, 1.0)
-    assert [len(t) for t in (changed.response_ids, changed.response_mask, changed.logprobs, changed.finished)] == [
-        1
-    ] * 4
+    cut = (changed.response_ids, changed.response_mask, changed.logprobs, changed.finished)
+    assert [len(tensor) for tensor in cut] == [1, 1, 1, 1]
