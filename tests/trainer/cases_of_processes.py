@@ -23,12 +23,17 @@ from cgpo.trainer.update import ConstrainedUpdate
 class Rows(Logger):
     """Keeps the rows that it is given."""
 
-    name = "rows"
-    version = 0
-
     def __init__(self) -> None:
         super().__init__()
         self.rows: list[tuple[int | None, dict[str, float]]] = []
+
+    @property
+    def name(self) -> str:
+        return "rows"
+
+    @property
+    def version(self) -> int:
+        return 0
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         self.rows.append((step, dict(metrics)))
