@@ -27,13 +27,12 @@ check: $(READY) ## lint, format, types, and which room imports which
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo
 
-bench: $(READY_BENCH) sandbox ## measure a training step (benchmarks/step.py $(ARGS)), the judges, what hides their time, log-probabilities, and several processes
+bench: $(READY_BENCH) sandbox ## measure a training step (benchmarks/step.py $(ARGS)), the judges, what hides their time, and log-probabilities
 	$(BIN)/python benchmarks/step.py $(ARGS)
 	$(BIN)/python benchmarks/judges.py
 	$(BIN)/python benchmarks/hidden_judging.py
 	$(BIN)/python benchmarks/logprob_memory.py
 	$(BIN)/python benchmarks/packing.py
-	$(BIN)/python benchmarks/scaling.py
 
 clean: ## remove the environment and everything built; runs stay
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
