@@ -57,15 +57,15 @@ class Ours:
             policy, [expert], ConstrainedUpdate(), partial(torch.optim.AdamW, lr=1e-6), lambda _: 1.0, seed=0
         )
 
-    def run(self, steps: int) -> Timed:
-        """Some steps after one that warms up, each from one step's end to the next one's."""
+    def run(self, steps: int, **settings: Any) -> Timed:
+        """Some steps after one that warms up, each from one step's end to the next one's; settings are of `train`."""
         clock = _Clock()
-        train(self.module, steps + 1, clock)
+        train(self.module, steps + 1, clock, **settings)
         return clock.timed
 
 
-def train(module: CGPOModule, updates: int, callback: Callback) -> None:
-    """Some updates under Lightning's trainer, without anything that a run has besides."""
+def train(module: CGPOModule, updates: int, callback: Callback, **settings: Any) -> None:
+    """Some updates under Lightning's trainer, without anything that a run has besides; further settings are its own."""
     trainer = Trainer(
         accelerator="cpu",
         max_steps=updates,
@@ -74,6 +74,7 @@ def train(module: CGPOModule, updates: int, callback: Callback) -> None:
         enable_checkpointing=False,
         enable_model_summary=False,
         enable_progress_bar=False,
+        **settings,
     )
     trainer.fit(module, Steps(module.experts, updates, seed=0).loader())
 

@@ -1,4 +1,4 @@
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 import torch
@@ -91,3 +91,31 @@ def test_carriers_are_frozen() -> None:
 def test_metadata_is_not_shared_between_prompts() -> None:
     assert Prompt("a", "x").metadata == {}
     assert Prompt("a", "x").metadata is not Prompt("b", "y").metadata
+
+
+def test_a_map_goes_through_the_fields_in_order_nested_ones_and_mappings_too() -> None:
+    scored = replace(a_scored(), violated={"a": torch.tensor([[True]]), "b": torch.tensor([[False]])})
+    seen: list[torch.Tensor] = []
+    same = scored.map(lambda tensor: seen.append(tensor) or tensor)
+    baseline = scored.baseline
+    wanted = [
+        *(scored.logprobs, scored.reference_logprobs, scored.sampled_logprobs, scored.response_mask, scored.reward),
+        *(scored.satisfied, scored.decided, scored.identity),
+        *(baseline.reward, baseline.satisfied, baseline.logprobs, baseline.response_mask),
+        *scored.violated.values(),
+    ]
+    assert [id(tensor) for tensor in seen] == [id(tensor) for tensor in wanted], "what is not there is left out"
+    assert same.values is None
+    assert same.violated["b"] is scored.violated["b"]
+    numbers = iter(range(100))
+    counted = scored.map(lambda _: torch.tensor(next(numbers)))
+    assert counted.baseline.logprobs.item() == 10
+    assert [flag.item() for flag in counted.violated.values()] == [12, 13]
+
+
+def test_a_map_leaves_what_is_no_tensor() -> None:
+    rollout = a_rollout()
+    changed = rollout.map(lambda tensor: tensor[:1])
+    assert (changed.prompts, changed.responses, changed.temperature) == (rollout.prompts, rollout.responses, 1.0)
+    cut = (changed.response_ids, changed.response_mask, changed.logprobs, changed.finished)
+    assert [len(tensor) for tensor in cut] == [1, 1, 1, 1]

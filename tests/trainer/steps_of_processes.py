@@ -2,11 +2,13 @@
 
 import sys
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning import Trainer
+from tests.policy.adapted import adapted_policy, stir
 from tests.policy.tiny import prompt, tiny_policy
 from tests.tasks.fakes import RuleJudge, expert, never
 from torch import Tensor
@@ -25,6 +27,8 @@ from cgpo.trainer.strategies import strategy_of
 from cgpo.trainer.update import ConstrainedUpdate
 
 UPDATES = 3
+ADAPTED = "adapted_"
+"""Begins the name of an optimizer whose policy has adapters."""
 OPTIMIZERS = {
     "crpg": CRPG(8.0),
     "codpo": CODPO(0.2, 0.1),
@@ -42,37 +46,52 @@ OPTIMIZERS = {
 
 def tasks(optimizer: Any, folder: Path) -> list[Expert]:
     """Batches that no number of processes deals out evenly, one of a single prompt, and one that is all violated."""
-    settings: dict[str, Any] = {"optimizer": optimizer, "responses_per_prompt": 4}
+    settings: dict[str, Any] = {"responses_per_prompt": 4}
     if isinstance(optimizer, DPO):
         write_pairs(folder, [Pair(prompt(5, 6), "w20 w21 w22", "w23"), Pair(prompt(7), "w24", "w25 w26")])
-        settings |= {"sampler": OfflinePairs(4, pairs=[str(folder)]), "responses_per_prompt": 2}
+        settings = {"sampler": OfflinePairs(4, pairs=[str(folder)]), "responses_per_prompt": 2}
     return [
-        expert(name="chat", weight=0.5, batch_size=3, **settings),
-        expert(name="math", weight=2.0, batch_size=1, **settings),
-        expert(name="code", batch_size=2, **{**settings, "panel": Panel({"never": RuleJudge(never)})}),
-        expert(name="safety", batch_size=5, **settings),
+        expert(name="chat", weight=0.5, batch_size=3, optimizer=deepcopy(optimizer), **settings),
+        expert(name="math", weight=2.0, batch_size=1, optimizer=deepcopy(optimizer), **settings),
+        expert(
+            name="code",
+            batch_size=2,
+            optimizer=deepcopy(optimizer),
+            **{**settings, "panel": Panel({"never": RuleJudge(never)})},
+        ),
+        expert(name="safety", batch_size=5, optimizer=deepcopy(optimizer), **settings),
     ]
 
 
-def module_of(optimizer: Any, folder: Path, **settings: Any) -> CGPOModule:
+def module_of(name: str, folder: Path) -> CGPOModule:
     """AdamW, clipping, and for those that need it a critic and two steps on a rollout."""
+    optimizer = OPTIMIZERS[name.removeprefix(ADAPTED)]
+    policy = adapted_policy() if name.startswith(ADAPTED) else tiny_policy()
+    if name.startswith(ADAPTED):
+        stir(policy.model)
     update = ConstrainedUpdate(30)
     if getattr(optimizer, "uses_values", False):
         update = ConstrainedUpdate(30, epochs=2, critic_learning_rate=0.02)
     return CGPOModule(
-        tiny_policy(),
+        policy,
         tasks(optimizer, folder),
         update,
         weight_optimizer=lambda groups: torch.optim.AdamW(groups, lr=0.01, weight_decay=0.1),
         schedule=lambda step: 1.0 / (1 + step),
         seed=3,
         clip_norm=0.5,
-        **settings,
     )
 
 
-def run(module: CGPOModule, devices: int, strategy: str, tensor_parallel: int = 1, updates: int = UPDATES) -> None:
-    """Trains as this process of those that have met."""
+def run(
+    module: CGPOModule,
+    devices: int,
+    strategy: str,
+    tensor_parallel: int = 1,
+    updates: int = UPDATES,
+    **settings: Any,
+) -> None:
+    """Trains as this process of those that have met, or alone."""
     taken = seat()
     trainer = Trainer(
         accelerator="cpu",
@@ -80,11 +99,11 @@ def run(module: CGPOModule, devices: int, strategy: str, tensor_parallel: int = 
         strategy=strategy_of(strategy, devices, 1, tensor_parallel),
         plugins=[] if taken is None else [Joined(taken, devices)],
         max_steps=updates,
-        logger=False,
         use_distributed_sampler=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
+        **{"logger": False, **settings},
     )
     trainer.fit(module, Steps(module.experts, updates, module.seed).loader())
 
@@ -98,12 +117,14 @@ def whole(tensor: Any) -> Tensor:
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def results(names: Sequence[str], devices: int, strategy: str, folder: Path, peers: int) -> Iterator[tuple[str, Any]]:
+def results(names: Sequence[str], devices: int, strategy: str, peers: int, folder: Path) -> Iterator[tuple[str, Any]]:
+    """For each optimizer how the weights were `moved`, and the `multipliers` of each task at the end."""
     for name in names:
-        module = module_of(OPTIMIZERS[name], folder)
+        module = module_of(name, folder)
+        before = weights(module)
         run(module, devices, strategy, peers)
         multipliers = [getattr(e.optimizer, "multipliers", {}) for e in module.experts]
-        yield name, {"weights": weights(module), "multipliers": multipliers}
+        yield name, {"moved": weights(module) - before, "multipliers": multipliers}
 
 
 def main() -> None:
@@ -111,9 +132,8 @@ def main() -> None:
     assert taken is not None
     strategy, peers, folder, *names = sys.argv[1:]
     with met(taken):
-        found = dict(results(names, taken.size, strategy, Path(folder), int(peers)))
-    if taken.rank == 0:
-        torch.save(found, Path(folder) / f"{strategy}-{taken.size}-{peers}.pt")
+        found = dict(results(names, taken.size, strategy, int(peers), Path(folder)))
+    torch.save(found, Path(folder) / f"found-by-{taken.rank}.pt")
 
 
 if __name__ == "__main__":

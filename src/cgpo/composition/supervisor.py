@@ -29,7 +29,7 @@ _PR_SET_PDEATHSIG = 1
 def supervise(folder: Path, devices: int) -> None:
     """Runs this command anew as several processes that train together, and waits for them.
 
-    A signal to end is passed on to all. Where one fails the others are ended; where this process is killed, they are.
+    A signal to end is passed on to all; a second one kills them. Where one fails the others are ended; where this process is killed, they are.
 
     Args:
         folder: of the run.
@@ -105,20 +105,29 @@ def _wait(workers: Sequence[subprocess.Popen[bytes]], received: list[int]) -> in
     """The exit status of the first that failed, once all have ended; `None` where none did."""
     failed: int | None = None
     deadline = float("inf")
-    while any(worker.poll() is None for worker in workers) and time.monotonic() < deadline:
+    asked = False
+    while True:
         while received:
             number = received.pop()
             for worker in workers:
-                worker.send_signal(number)
-        for rank, worker in enumerate(workers):
-            if failed is None and worker.poll():
-                failed = _status(worker.returncode)
-                deadline = time.monotonic() + GRACE_SECONDS
-                if worker.returncode < 0:
-                    name = signal.Signals(-worker.returncode).name
-                    print(f"error: process {rank} of {len(workers)} was ended by {name}", file=sys.stderr, flush=True)
+                # Whoever asks twice does not want to wait for an update's end.
+                worker.send_signal(signal.SIGKILL if asked else number)
+            asked = True
+        ended = [worker.poll() is not None for worker in workers]
+        if failed is None and (rank := _first_failed(workers)) is not None:
+            deadline = time.monotonic() + GRACE_SECONDS
+            failed = _status(workers[rank].returncode)
+            if workers[rank].returncode < 0:
+                name = signal.Signals(-workers[rank].returncode).name
+                print(f"error: process {rank} of {len(workers)} was ended by {name}", file=sys.stderr, flush=True)
+        if all(ended) or time.monotonic() > deadline:
+            return failed
         time.sleep(0.1)
-    return failed
+
+
+def _first_failed(workers: Sequence[subprocess.Popen[bytes]]) -> int | None:
+    """The rank of a process that has ended otherwise than well."""
+    return next((rank for rank, worker in enumerate(workers) if worker.returncode), None)
 
 
 def _status(code: int) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from lightning import Trainer
+from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint, TQDMProgressBar
 from lightning.pytorch.loggers import Logger
 
@@ -43,7 +45,8 @@ def fit(
         max_steps=updates,
         max_epochs=1,
         logger=list(loggers),
-        callbacks=[*callbacks, _Bar(refresh_rate=5)],
+        # First, since the evaluation before training takes its time.
+        callbacks=[_OwnSignal(), *callbacks, _Bar(refresh_rate=5)],
         # Without one of ours Lightning would add one of its own.
         enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
         enable_model_summary=False,
@@ -76,6 +79,21 @@ def choose_threads(setting: int | str, policy: CausalPolicy, expert: Expert, pro
         expert.reward.score(rollout.samples)
 
     return fastest_threads(work)
+
+
+class _OwnSignal(Callback):
+    """Takes SIGTERM back from Lightning.
+
+    Lightning's handler sends the other processes a message in the middle of whatever they are exchanging, so that they
+    stand still for ever, and nothing short of SIGKILL ends them.
+    """
+
+    def __init__(self) -> None:
+        self._handler = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._handler)
 
 
 class _Bar(TQDMProgressBar):

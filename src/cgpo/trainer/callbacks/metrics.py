@@ -25,7 +25,8 @@ UPDATES = "updates"
 class TaskMetrics(Observer):
     """Collects each update's numbers in `torchmetrics` objects and hands them to the run's loggers.
 
-    They add up over the batches of a row and over processes. `docs/panel.md` says what those of the judges mean.
+    They add up over the batches of a row and over processes; of tensor-parallel peers, which have the same samples, the
+    first alone counts. `docs/panel.md` says what those of the judges mean.
 
     Names: `judges/<task>/<judge>/{violation,undecided,not_applicable,not_asked,cache_hit}_rate` and `…/seconds`,
     `judges/<task>/agreement/<judge>_<judge>`, `judges/<task>/satisfied_rate`,
@@ -41,6 +42,12 @@ class TaskMetrics(Observer):
         self.every = every
         self.totals: dict[str, float] = defaultdict(float)
         self._tallies = Tallies()
+        self._counts = True
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Finds out whether another process counts for this one."""
+        module: Any = pl_module
+        self._counts = module.processes.peer == 0
 
     def on_rollout(self, module: LightningModule, expert: Expert, rollout: Rollout) -> None:
         """Lengths and ends of responses."""
@@ -103,7 +110,7 @@ class TaskMetrics(Observer):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Writes a row."""
-        self._tallies.sum(UPDATES, 1)
+        self._sum(UPDATES, 1)
         if pl_module.global_step % self.every == 0:
             self._flush(trainer, pl_module.global_step)
 
@@ -135,7 +142,7 @@ class TaskMetrics(Observer):
     def _flush(self, trainer: Trainer, step: int) -> None:
         means, sums = self._tallies.over_processes()
         self._tallies.clear()
-        updates = max(1.0, sums.pop(UPDATES, 0.0))  # of all processes, so that seconds are those of one
+        updates = max(1.0, sums.pop(UPDATES, 0.0))  # of all processes that count, so that seconds are those of one
         self._log(trainer, {**means, **{name: value / updates for name, value in sums.items()}}, step)
 
     @staticmethod
@@ -147,10 +154,10 @@ class TaskMetrics(Observer):
 
     def _mean(self, name: str, values: Tensor) -> None:
         """A mean of nothing is made too: processes add up each other's metrics, so that all must have the same."""
-        self._tallies.mean(name, values)
+        self._tallies.mean(name, values if self._counts else values.new_empty(0))
 
     def _rate(self, name: str, holds: Sequence[bool]) -> None:
         self._mean(name, torch.tensor(holds, dtype=torch.float32))
 
     def _sum(self, name: str, value: float) -> None:
-        self._tallies.sum(name, value)
+        self._tallies.sum(name, value if self._counts else 0.0)
