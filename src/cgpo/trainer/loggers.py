@@ -26,7 +26,7 @@ def csv_logger(folder: Path, rows: Sequence[Mapping[str, str]] = ()) -> CSVLogge
 
 
 class _KeepsRows(ExperimentWriter):
-    """Lightning's writer; but where a column is new, the file that takes the old one's place is whole before it does."""
+    """Lightning's writer; but where a column is new, the file is replaced by one that is whole."""
 
     def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
         lines = io.StringIO(newline="")

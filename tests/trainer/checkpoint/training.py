@@ -1,5 +1,6 @@
 """A tiny run that may be cut off, and one that goes on from its checkpoints."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,10 +58,8 @@ def train(module: CGPOModule, keeper: Checkpoints | None, *callbacks: Callback, 
 
 def cut_off_and_gone_on(make: Callable[[], CGPOModule], folder: Path, at: int, every: int = 2) -> CGPOModule:
     """Trains until the update `at`, and goes on as another module from what was saved."""
-    try:
+    with contextlib.suppress(CutOffError):
         train(make(), Checkpoints(str(folder), every=every), CutOff(at))
-    except CutOffError:
-        pass
     keeper = Checkpoints(str(folder), every=every)
     keeper.origin, problems = newest_whole(folder)
     assert problems == []

@@ -93,7 +93,7 @@ class Checkpoints(Observer, LightningCheckpoint):
             raise PreemptedError(f"SIGTERM: the run ends after {step} of {trainer.max_steps} updates, {where}")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """SIGTERM is no longer waited with; Lightning gives it back to whoever had it before, which comes after this."""
+        """SIGTERM is no longer waited with; Lightning gives it back to whoever had it before, later."""
         self._signal.ignore()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
