@@ -8,14 +8,21 @@ from pathlib import Path
 
 import pytest
 from lightning.pytorch.loggers import CSVLogger
+from torch import Tensor
 
 from cgpo.trainer.loggers import csv_logger
 from cgpo.trainer.logs import KEPT, cut_back, log_sizes, write_again
 
-ROWS = [(1, {"loss": 0.1}), (2, {"loss": 1 / 3}), (2, {"success": 0.5}), (3, {"loss": 1e-9}), (4, {"loss": 4.0})]
+ROWS: list[tuple[int, dict[str, Tensor | float]]] = [
+    (1, {"loss": 0.1}),
+    (2, {"loss": 1 / 3}),
+    (2, {"success": 0.5}),
+    (3, {"loss": 1e-9}),
+    (4, {"loss": 4.0}),
+]
 
 
-def log(logger: CSVLogger, rows: list[tuple[int, dict[str, float]]]) -> None:
+def log(logger: CSVLogger, rows: list[tuple[int, dict[str, Tensor | float]]]) -> None:
     for step, values in rows:
         logger.log_metrics(values, step)
         logger.save()

@@ -111,7 +111,8 @@ def test_verdicts_and_what_judges_have_spent_are_kept(tmp_path: Path) -> None:
 
     whole = train(make(), None)
     resumed = cut_off_and_gone_on(make, tmp_path, 4)
-    states: Any = [found.experts[0].panel.state_dict() for found in (whole, resumed)]
+    panels: list[Any] = [found.experts[0].panel for found in (whole, resumed)]
+    states = [panel.state_dict() for panel in panels]
     assert states[0]["spent"] == {"even": {"calls": judges[0].usage["calls"], "tokens": 0}}
     assert states[1]["spent"] == states[0]["spent"]
     assert judges[0].asked == judges[1].asked + judges[2].asked, "none is asked about what it has judged"
