@@ -62,7 +62,7 @@ class Checkpoints(Observer, LightningCheckpoint):
         if self.origin is not None:
             optimizer: Any = trainer.optimizers[0]
             load_tensors(self.origin, module, optimizer, module.processes.alone)
-            restore(trainer, module, load_states(self.origin, module.processes), self.origin.step)
+            restore(trainer, module, load_states(self.origin, module.processes), self.origin)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """From here on SIGTERM waits for the end of an update; in a thread there are no signals."""
