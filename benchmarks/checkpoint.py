@@ -32,6 +32,7 @@ from plan import RUN
 from transformers import AutoConfig, AutoModelForCausalLM
 
 import cgpo
+from cgpo.composition.process import quiet
 from cgpo.processes import ALONE
 from cgpo.stages.suite import suite_tokenizer
 from cgpo.trainer.checkpoint.catalogue import checkpoints
@@ -147,6 +148,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=None, help="on the disk that is measured")
     parser.add_argument("--output", type=Path, default=ROOT / "results" / "checkpoint.json")
     options = parser.parse_args()
+    quiet()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
