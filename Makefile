@@ -10,7 +10,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test check bench bench-gpu clean sandbox browser
+.PHONY: help train test check soak bench bench-gpu clean sandbox browser
 
 help: ## show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,13 +27,17 @@ check: $(READY) ## lint, format, types, and which room imports which
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo
 
-bench: $(READY_BENCH) sandbox ## measure a training step (benchmarks/step.py $(ARGS)), the judges, what hides their time, log-probabilities, and the plan of memory
+soak: $(READY) sandbox ## kill runs twenty times at random points, and compare them with runs that are not (a quarter of an hour)
+	$(BIN)/python -m pytest -m soak -s tests/end_to_end/test_soak.py $(ARGS)
+
+bench: $(READY_BENCH) sandbox ## measure a training step (benchmarks/step.py $(ARGS)), the judges, what hides their time, log-probabilities, the plan of memory, and checkpoints
 	$(BIN)/python benchmarks/step.py $(ARGS)
 	$(BIN)/python benchmarks/judges.py
 	$(BIN)/python benchmarks/hidden_judging.py
 	$(BIN)/python benchmarks/logprob_memory.py
 	$(BIN)/python benchmarks/packing.py
 	$(BIN)/python benchmarks/plan.py
+	$(BIN)/python benchmarks/checkpoint.py
 
 bench-gpu: $(READY_BENCH) sandbox ## measure steps and decoding on a GPU, in under ten minutes (benchmarks/gpu.py $(ARGS))
 	$(BIN)/python benchmarks/gpu.py $(ARGS)

@@ -5,8 +5,9 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from lightning import LightningModule
 
@@ -14,37 +15,59 @@ from cgpo.tasks.expert import Expert
 from cgpo.trainer.observer import Observer
 
 
+@dataclass(frozen=True)
+class Kill:
+    """A signal to a process.
+
+    Attributes:
+        update: from which on; the first time that the stage begins.
+        stage: of the update.
+        after: seconds into the stage.
+        rank: of the process that is killed, or that kills its parent.
+        number: the signal.
+        parent: it is sent to the process that started the process.
+    """
+
+    update: int
+    stage: str
+    after: float = 0.0
+    rank: int = 0
+    number: int = signal.SIGKILL
+    parent: bool = False
+
+
 class Killer(Observer):
-    """Kills its process, or sends it another signal, some seconds into a stage; each line of the plan once.
+    """Sends the signals of a plan, each once.
 
     Args:
-        plan: a file of JSON lines: `update`, `stage`, `after` (seconds), `rank`, `signal`. A line is taken out before
-            it is carried out.
+        plan: a file of JSON lines, each a `Kill`. A line is taken out before it is carried out.
     """
 
     def __init__(self, plan: str) -> None:
         self.plan = Path(plan)
 
     def on_stage_start(self, module: LightningModule, stage: str, expert: Expert | None) -> None:
-        lines = self.plan.read_text().splitlines() if self.plan.is_file() else []
-        if not lines:
+        planned = read(self.plan)
+        if not planned:
             return
-        first: dict[str, Any] = json.loads(lines[0])
-        here = (module.global_step, stage, module.global_rank)
-        if here == (first["update"], first["stage"], first["rank"]):
-            self.plan.write_text("".join(f"{line}\n" for line in lines[1:]))
-            threading.Thread(target=_later, args=(first["after"], first["signal"]), daemon=True).start()
+        first = planned[0]
+        if module.global_step >= first.update and (stage, module.global_rank) == (first.stage, first.rank):
+            write(self.plan, planned[1:])
+            threading.Thread(target=_later, args=(first,), daemon=True).start()
 
 
-def _later(seconds: float, number: int) -> None:
-    time.sleep(seconds)
-    os.kill(os.getpid(), number)
+def read(plan: Path) -> list[Kill]:
+    """What is still to be done."""
+    return [Kill(**json.loads(line)) for line in plan.read_text().splitlines()] if plan.is_file() else []
 
 
-def plan(file: Path, *points: tuple[int, str, float], rank: int = 0, number: int = signal.SIGKILL) -> None:
-    """Writes a plan of updates, stages and seconds."""
-    lines = [
-        {"update": update, "stage": stage, "after": after, "rank": rank, "signal": int(number)}
-        for update, stage, after in points
-    ]
-    file.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+def write(plan: Path, kills: Iterable[Kill]) -> None:
+    """Writes a plan, which other processes may be reading."""
+    new = plan.with_suffix(".new")
+    new.write_text("".join(f"{json.dumps(asdict(kill))}\n" for kill in kills))
+    os.replace(new, plan)
+
+
+def _later(kill: Kill) -> None:
+    time.sleep(kill.after)
+    os.kill(os.getppid() if kill.parent else os.getpid(), kill.number)

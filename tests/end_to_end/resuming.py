@@ -2,13 +2,19 @@
 
 import csv
 import json
+import os
 import re
 import signal
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.end_to_end.tiny import PIPELINE, RUN, cgpo
+from tests.end_to_end.killing import Kill, read, write
+from tests.end_to_end.tiny import PIPELINE, RUN
 
+ROOT = Path(__file__).parents[2]
 UPDATES = 8
 SETTINGS = [
     *RUN,
@@ -22,22 +28,61 @@ SETTINGS = [
     "callbacks.samples.every=1",
     "callbacks.metrics.every=3",
 ]
-KILLED = 128 + signal.SIGKILL
+CUT_OFF = (-signal.SIGKILL, 128 + signal.SIGKILL, 128 + signal.SIGTERM)
+"""What a command ends with that a plan ended, or whose worker a plan ended."""
 TIMED = re.compile(r"time/|/seconds$")
 
 
-def train(folder: Path, run: str, *overrides: str) -> Any:
-    return cgpo("train", *PIPELINE, *SETTINGS, f"hydra.run.dir={run}", *overrides, folder=folder)
+@dataclass(frozen=True)
+class Attempt:
+    """What a command came to."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def until_done(folder: Path, run: str, *overrides: str, most: int = 60) -> list[Any]:
-    """Types the same command until the run has come to its end; what each attempt came to."""
-    attempts = []
+def train(folder: Path, *overrides: str, kills: list[Kill] | None = None, seconds: float = 250) -> Attempt:
+    """`python -m cgpo.train` at a tiny size; it and all that it started are killed where it takes too long.
+
+    Args:
+        folder: where it is typed; it holds the cache, and the plan of what is to be killed.
+        overrides: further ones.
+        kills: a new plan; by default what is left of the one that is there.
+        seconds: too long.
+    """
+    if kills is not None:
+        write(folder / "plan", kills)
+    killer = f"+callbacks.killer={{_target_:tests.end_to_end.killing.Killer,plan:{folder / 'plan'}}}"
+    paths = [str(ROOT / "src"), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    own = {"HOME": str(folder), "COLUMNS": "160", "CGPO_CACHE_DIR": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cgpo.train", *PIPELINE, *SETTINGS, killer, *overrides],
+        cwd=folder,
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "PYTHONPATH": os.pathsep.join(paths), **own},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        out, err = process.communicate(timeout=seconds)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    return Attempt(process.returncode, out, err)
+
+
+def until_done(folder: Path, *overrides: str, kills: list[Kill], most: int = 60) -> list[Attempt]:
+    """Types the same command until the run has come to its end; every kill of the plan was carried out."""
+    attempts: list[Attempt] = []
     for _ in range(most):
-        attempts.append(train(folder, run, "trainer.resume=auto", *overrides))
+        new = kills if not attempts else None
+        attempts.append(train(folder, "trainer.resume=auto", *overrides, kills=new))
         if attempts[-1].returncode == 0:
+            assert read(folder / "plan") == []
             return attempts
-        assert attempts[-1].returncode in (-signal.SIGKILL, KILLED, 128 + signal.SIGTERM), attempts[-1].stderr
+        assert attempts[-1].returncode in CUT_OFF, attempts[-1].stderr
     raise AssertionError(attempts[-1].stderr)
 
 
@@ -56,12 +101,15 @@ def samples(run: Path) -> list[Any]:
     return [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
 
 
+def summary(run: Path) -> Any:
+    return json.loads((run / "summary.json").read_text())
+
+
 def assert_same(one: Path, other: Path) -> None:
     """Weights, metrics, samples, alarms and results to the last bit."""
     assert weights(one) == weights(other)
     assert metrics(one) == metrics(other)
     assert samples(one) == samples(other)
     assert (one / "alarms.jsonl").read_text() == (other / "alarms.jsonl").read_text()
-    results = [json.loads((run / "summary.json").read_text()) for run in (one, other)]
-    assert results[0]["tasks"] == results[1]["tasks"]
-    assert results[0]["updates"] == results[1]["updates"] == UPDATES
+    assert summary(one)["tasks"] == summary(other)["tasks"]
+    assert summary(one)["updates"] == summary(other)["updates"] == UPDATES

@@ -64,6 +64,18 @@ def test_the_metrics_of_two_processes_become_those_of_one() -> None:
     assert row["judges/chat/facts/seconds"] == 0.5
 
 
+def test_what_one_process_counted_is_counted_once_by_two(tmp_path: Path) -> None:
+    one = TaskMetrics(every=10)
+    watch(one, Rows(), 0, loss=3.0, seconds=2.0)
+    state = through_a_checkpoint(one.state_dict(), tmp_path)
+    first, second = (TaskMetrics.merged([state], first)["tallies"] for first in (True, False))
+    assert first == state["tallies"]
+    assert first["means"]["objective/chat/loss"] == [3.0, 1.0]
+    assert second["means"].keys() == first["means"].keys()
+    assert second["sums"].keys() == first["sums"].keys()
+    assert {number for pair in second["means"].values() for number in pair} | set(second["sums"].values()) == {0.0}
+
+
 def test_an_alarm_that_is_on_does_not_begin_again(tmp_path: Path) -> None:
     series = [evaluated(0.0, 80, a=90, b=20), evaluated(1.0, 40, a=80, b=80), evaluated(1.0, 30, a=10, b=90)]
     series += [evaluated(1.0, 80, a=90, b=20), evaluated(1.0, 30, a=90, b=20)]

@@ -64,14 +64,18 @@ def check_same(folder: Path, config: DictConfig) -> None:
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def alone_in(folder: Path, patience: float = PATIENCE_SECONDS) -> Iterator[None]:
     """No other process writes into a run's folder meanwhile.
+
+    Args:
+        folder: of the run.
+        patience: seconds that the other is waited for.
 
     Raises:
         UserError: one does.
     """
     with (folder / LOCK).open("w") as file:
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + patience
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

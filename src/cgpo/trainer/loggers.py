@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import netrc
 import os
 import secrets
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import wandb
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
 from cgpo.trainer.logs import write_again
 from cgpo.whole_files import write_whole
@@ -18,8 +21,21 @@ from cgpo.whole_files import write_whole
 def csv_logger(folder: Path, rows: Sequence[Mapping[str, str]] = ()) -> CSVLogger:
     """Writes `metrics.csv` into the folder, behind the rows that are there of a run that goes on."""
     logger = CSVLogger(save_dir=str(folder), name="", version="", flush_logs_every_n_steps=20)
+    logger._experiment = _KeepsRows(log_dir=logger.log_dir)
     write_again(folder, rows, logger)
     return logger
+
+
+class _KeepsRows(ExperimentWriter):
+    """Lightning's writer; but where a column is new, the file is replaced by one that is whole."""
+
+    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
+        lines = io.StringIO(newline="")
+        writer = csv.DictWriter(lines, fieldnames)
+        writer.writeheader()
+        with open(self.metrics_file_path, newline="") as file:
+            writer.writerows(csv.DictReader(file))
+        write_whole(Path(self.metrics_file_path), lines.getvalue())
 
 
 def wandb_logger(project: str, folder: str, announce: Callable[[str], None] = print) -> WandbLogger:

@@ -17,10 +17,14 @@ ROWS = ("samples.jsonl", "alarms.jsonl")
 
 
 def log_sizes(folder: Path, loggers: Iterable[Logger]) -> dict[str, int]:
-    """Rows of `metrics.csv`, and bytes of the other logs."""
+    """Rows of `metrics.csv`, and bytes of the other logs, once they are on the disk."""
     for logger in loggers:
         if isinstance(logger, CSVLogger):
             logger.save()
+    for name in (*ROWS, METRICS):
+        if (folder / name).is_file():
+            with (folder / name).open("rb") as file:
+                os.fsync(file.fileno())
     sizes = {name: (folder / name).stat().st_size for name in ROWS if (folder / name).is_file()}
     return {**sizes, METRICS: len(_rows(folder / METRICS))}
 

@@ -47,6 +47,10 @@ class Tallies:
         """What was counted and not begun anew since: plain numbers, which are the very ones."""
         return {"means": {name: list(pair) for name, pair in self._pairs().items()}, "sums": self._totals()}
 
+    def nothing(self) -> dict[str, Any]:
+        """The same names as a state, of which nothing was counted."""
+        return {"means": {name: [0.0, 0.0] for name in self._means}, "sums": dict.fromkeys(self._sums, 0.0)}
+
     def load_state_dict(self, states: Sequence[Mapping[str, Any]]) -> None:
         """Goes on with what one process counted, or with what several counted together."""
         self.clear()

@@ -62,7 +62,7 @@ class Checkpoints(Observer, LightningCheckpoint):
         if self.origin is not None:
             optimizer: Any = trainer.optimizers[0]
             load_tensors(self.origin, module, optimizer, module.processes.alone)
-            restore(trainer, module, load_states(self.origin, module.processes), self.origin.step)
+            restore(trainer, module, load_states(self.origin, module.processes), self.origin)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """From here on SIGTERM waits for the end of an update; in a thread there are no signals."""
@@ -92,8 +92,8 @@ class Checkpoints(Observer, LightningCheckpoint):
             where = f"saved in {self.folder}" if problem is None else f"not saved: {problem}"
             raise PreemptedError(f"SIGTERM: the run ends after {step} of {trainer.max_steps} updates, {where}")
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """SIGTERM is no longer waited with."""
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """SIGTERM is no longer waited with; Lightning gives it back to whoever had it before, later."""
         self._signal.ignore()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
@@ -116,7 +116,7 @@ class Checkpoints(Observer, LightningCheckpoint):
         if not module.processes.first:
             return problem
         if problem is None:
-            prune(self.folder, self.keep_last, self.keep_best)
+            prune(self.folder, self.keep_last, self.keep_best, step)
         else:
             self._announce(f"no checkpoint after update {step}: {problem}; those of before are kept")
         return problem

@@ -128,16 +128,20 @@ class TaskMetrics(Observer):
         self._tallies.load_state_dict([state_dict["tallies"]])
 
     @staticmethod
-    def merged(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def merged(states: Sequence[Mapping[str, Any]], first: bool = True) -> dict[str, Any]:
         """The states of several processes as one, for a run that goes on with another number of them.
 
         What was counted is added up; the seconds of a stage are those of one process, on average.
+
+        Args:
+            states: of all processes that there were.
+            first: for the first of the processes that there are. The others get the same names, and nothing counted.
         """
         tallies = Tallies()
         tallies.load_state_dict([state["tallies"] for state in states])
         stages = dict.fromkeys(stage for state in states for stage in state["totals"])
         totals = {stage: sum(state["totals"].get(stage, 0.0) for state in states) / len(states) for stage in stages}
-        return {"totals": totals, "tallies": tallies.state_dict()}
+        return {"totals": totals, "tallies": tallies.state_dict() if first else tallies.nothing()}
 
     def _flush(self, trainer: Trainer, step: int) -> None:
         means, sums = self._tallies.over_processes()

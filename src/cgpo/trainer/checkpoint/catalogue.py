@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import zlib
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from pathlib import Path
 MANIFEST = "manifest.json"
 WEIGHTS = "weights"
 UNFINISHED = ".unfinished"
+NAMED = re.compile(r"step-(\d+)")
 VERSION = 1
 """Raised when checkpoints of before cannot be loaded any more."""
 
@@ -42,18 +44,22 @@ class Checkpoint:
         """What is wrong with its files, in words; `None` where they are as they were written."""
         for name, (size, expected) in self.files.items():
             file = self.folder / name
-            if not file.is_file():
-                return f"{name} is missing"
-            if file.stat().st_size != size:
-                return f"{name} has {file.stat().st_size} bytes instead of {size}"
-            if checksum(file) != expected:
-                return f"{name} has changed"
+            try:
+                if not file.is_file():
+                    return f"{name} is missing"
+                if file.stat().st_size != size:
+                    return f"{name} has {file.stat().st_size} bytes instead of {size}"
+                if checksum(file) != expected:
+                    return f"{name} has changed"
+            except OSError as error:
+                return f"{name} cannot be read: {error.strerror}"
         return None
 
 
 def checkpoints(root: Path) -> list[Checkpoint]:
     """The checkpoints in a folder, the newest first; what cannot be read as one has no files that are whole."""
-    return sorted(map(_read, root.glob("step-*[0-9]")), key=lambda found: -found.step) if root.is_dir() else []
+    folders = [folder for folder in root.iterdir() if NAMED.fullmatch(folder.name)] if root.is_dir() else []
+    return sorted(map(_read, folders), key=lambda found: -found.step)
 
 
 def newest_whole(root: Path) -> tuple[Checkpoint | None, list[str]]:
@@ -67,18 +73,20 @@ def newest_whole(root: Path) -> tuple[Checkpoint | None, list[str]]:
     return None, problems
 
 
-def prune(root: Path, keep_last: int, keep_best: int) -> None:
+def prune(root: Path, keep_last: int, keep_best: int, newest: int) -> None:
     """Deletes checkpoints but the newest and those of the highest scores, and what was left unfinished.
 
     Args:
         root: the folder of checkpoints.
         keep_last: how many of the newest stay, at least one.
         keep_best: how many of the highest scores stay besides.
+        newest: the step of the one just written. Those beyond it were passed over as damaged, and count for nothing.
     """
-    found = checkpoints(root)
+    everything = checkpoints(root)
+    found = [c for c in everything if c.step <= newest]
     scored = sorted((c for c in found if c.score is not None), key=lambda c: (-(c.score or 0.0), -c.step))
     kept = {c.folder for c in (*found[:keep_last], *scored[:keep_best])}
-    for folder in [c.folder for c in found if c.folder not in kept] + list(root.glob(f"*{UNFINISHED}")):
+    for folder in [c.folder for c in everything if c.folder not in kept] + list(root.glob(f"*{UNFINISHED}")):
         # Under another name first, so that one that is half deleted is not taken for a damaged one.
         gone = folder if folder.name.endswith(UNFINISHED) else folder.rename(folder.with_name(folder.name + UNFINISHED))
         shutil.rmtree(gone, ignore_errors=True)
@@ -101,6 +109,6 @@ def _read(folder: Path) -> Checkpoint:
         files = {name: (size, checksum) for name, (size, checksum) in manifest["files"].items()}
         if manifest["version"] == VERSION and known["step"] == step:
             return Checkpoint(folder=folder, files=files, **known)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass  # as good as none, which its one file that nothing can match says
     return Checkpoint(folder, step, 0, 0, files={MANIFEST: (-1, 0)})

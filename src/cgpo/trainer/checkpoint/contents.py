@@ -48,6 +48,9 @@ def load_tensors(found: Checkpoint, module: nn.Module, optimizer: torch.optim.Op
         if parameter is None:
             raise UserError(f"{found.folder}: it has weights of {name}, which this run does not train")
         if key == "weight":
+            if metadata.size != parameter.shape:
+                shapes = f"{list(metadata.size)}, and this run trains {list(parameter.shape)}"
+                raise UserError(f"{found.folder}: its weights of {name} are {shapes}")
             tensors[full] = parameter.detach()
         elif metadata.size == parameter.shape:
             tensors[full] = torch.zeros_like(parameter, dtype=metadata.properties.dtype)

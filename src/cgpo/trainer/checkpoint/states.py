@@ -8,6 +8,8 @@ from typing import Any
 from lightning import Trainer
 from lightning.pytorch.callbacks import Callback
 
+from cgpo.trainer.checkpoint.catalogue import Checkpoint
+
 State = dict[str, Any]
 
 
@@ -25,14 +27,14 @@ def state_of(trainer: Trainer, module: Any) -> State:
     }
 
 
-def restore(trainer: Trainer, module: Any, states: Sequence[State], step: int) -> None:
+def restore(trainer: Trainer, module: Any, states: Sequence[State], origin: Checkpoint) -> None:
     """Takes a run to where it was.
 
     Args:
         trainer: about to begin.
         module: whose weights are there already.
         states: this process's own; or, where their number has changed, those of all processes that there were.
-        step: updates done.
+        origin: the checkpoint that they are from.
     """
     for task, cache in module.baselines.items():
         cache.load_state_dict([state["baselines"][task] for state in states])
@@ -43,10 +45,11 @@ def restore(trainer: Trainer, module: Any, states: Sequence[State], step: int) -
         panel.load_state_dict([state["judges"][place] for state in states])
     for key, callback in _callbacks(trainer).items():
         found = [state["callbacks"][key] for state in states if state["callbacks"].get(key)]
-        if found and (one := _as_one(callback, found, module.processes.first)):
-            callback.load_state_dict(one)
+        if found:
+            same = origin.processes == module.processes.size
+            callback.load_state_dict(found[0] if same else _shared(callback, found, module.processes.first))
     trainer.fit_loop.load_state_dict(states[0]["loop"])
-    _schedule_from(trainer, step)
+    _schedule_from(trainer, origin.step)
 
 
 def _panels(module: Any) -> list[Any]:
@@ -60,13 +63,9 @@ def _callbacks(trainer: Trainer) -> dict[str, Callback]:
     return {callback.state_key: callback for callback in callbacks}
 
 
-def _as_one(callback: Any, states: Sequence[State], first: bool) -> State | None:
-    """The state of one process; of several, where a callback can put them together, for the first process to keep."""
-    if len(states) == 1:
-        return states[0]
-    if hasattr(callback, "merged"):
-        return callback.merged(states) if first else None
-    return states[0]
+def _shared(callback: Any, states: Sequence[State], first: bool) -> State:
+    """The states of another number of processes: put together where a callback can, else the first one's."""
+    return callback.merged(states, first) if hasattr(callback, "merged") else states[0]
 
 
 def _schedule_from(trainer: Trainer, step: int) -> None:

@@ -116,4 +116,10 @@ def _said(error: BaseException) -> str:
     failures = getattr(error, "failures", None)
     if failures:  # by rank, each with its traceback
         error = next(iter(failures.values()))[0]
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    deeper: BaseException | None = error
+    while deeper is not None and not isinstance(deeper, OSError):
+        deeper = deeper.__cause__ or deeper.__context__  # torch's complaint of its own file hides why it was not whole
+    lines = str(deeper or error).strip().splitlines()
+    if deeper is None and "inline_container" in str(error):  # of another process, which sends no more than this
+        return f"a file could not be written whole, as on a full disk ({lines[0]})"
+    return lines[0] if lines else type(error).__name__
