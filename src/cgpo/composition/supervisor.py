@@ -29,7 +29,8 @@ _PR_SET_PDEATHSIG = 1
 def supervise(folder: Path, devices: int) -> None:
     """Runs this command anew as several processes that train together, and waits for them.
 
-    A signal to end is passed on to all; a second one kills them. Where one fails the others are ended; where this process is killed, they are.
+    A signal to end is passed on to all; a second one kills them. Where one fails the others are ended; where this
+    process is killed, they are.
 
     Args:
         folder: of the run.

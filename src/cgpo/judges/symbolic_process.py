@@ -38,7 +38,9 @@ def main() -> None:
             _forget_questions()
         fork = os.fork()
         if not fork:
-            _serve(compare, memory, seconds)
+            # Where nobody reads any more there is nothing left to do either: the asking process was killed.
+            with contextlib.suppress(BrokenPipeError):
+                _serve(compare, memory, seconds)
             os._exit(0)
         signal.signal(signal.SIGUSR1, end_fork)
         _, status = os.waitpid(fork, 0)
