@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from tests.end_to_end.killing import Kill
 from tests.end_to_end.resuming import CUT_OFF, UPDATES, assert_same, metrics, samples, summary, train, until_done
 
+pytestmark = pytest.mark.timeout(1200)
 CHECKPOINTS = re.compile(r"goes on after update (\d+)")
 CACHED = re.compile(r"cache_hit_rate$")
 """Each process has a cache of its own."""

@@ -1,32 +1,39 @@
 """Twenty kills at random points of a run (`make soak`): it ends as one that nothing happens to."""
 
 import random
+import signal
 import time
-from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.end_to_end.killing import Kill
-from tests.end_to_end.resuming import assert_same, train, until_done
+from tests.end_to_end.killing import Kill, read
+from tests.end_to_end.resuming import CUT_OFF, assert_same, train
 
 from cgpo.seeds import derived_seed
+from cgpo.trainer.checkpoint.catalogue import newest_whole
 
 KILLS = 20
 STAGES = ("rollout", "judges", "update", "reference", "checkpoint")
+LAST = 6
+"""The updates after which the last checkpoint is made."""
 ONE: tuple[str, ...] = ()
 TWO = ("trainer=fsdp", "trainer.devices=2")
 
 
-def kills(seed: int, processes: int) -> list[Kill]:
-    """At any update and stage, up to 0.8 seconds into it, of any process; every stage as often as the others."""
-    chance = random.Random(derived_seed(seed, "soak", processes))
-    stages = [stage for stage in STAGES for _ in range(KILLS // len(STAGES))]
-    chance.shuffle(stages)
-    updates = sorted(chance.randrange(7) for _ in stages)
-    return [
-        Kill(update, stage, round(chance.uniform(0.0, 0.8), 3), chance.randrange(processes))
-        for update, stage in zip(updates, stages, strict=True)
-    ]
+def next_kill(number: int, step: int, processes: int) -> Kill:
+    """Up to 0.8 seconds into a stage of any process; the updates are spread over the run.
+
+    Args:
+        number: of kills before.
+        step: updates done at the newest checkpoint.
+        processes: of the run.
+    """
+    chance = random.Random(derived_seed(0, "soak", processes, number))
+    stages = STAGES[:-1] if step >= LAST else STAGES
+    update = max(step, number * (LAST + 1) // KILLS)
+    stage = "checkpoint" if number % 4 == 3 and step < LAST else chance.choice(stages)
+    update = min(update, LAST - 1) if stage == "checkpoint" else update
+    return Kill(update, stage, round(chance.uniform(0.0, 0.8), 3), chance.randrange(processes), int(signal.SIGKILL))
 
 
 @pytest.mark.soak
@@ -35,10 +42,16 @@ def kills(seed: int, processes: int) -> list[Kill]:
 def test_twenty_kills(processes: int, overrides: tuple[str, ...], tmp_path: Path) -> None:
     done = train(tmp_path, "hydra.run.dir=whole", *overrides, kills=[])
     assert done.returncode == 0, done.stderr
-    planned = kills(0, processes)
     start = time.monotonic()
-    attempts = until_done(tmp_path, "hydra.run.dir=killed", *overrides, kills=planned)
-    said = ", ".join(f"{count} in {stage}" for stage, count in Counter(kill.stage for kill in planned).items())
-    print(f"\n{processes} process(es): {len(attempts) - 1} kills ({said}), {time.monotonic() - start:.0f} s")
-    assert len(attempts) == KILLS + 1
+    resume = ("hydra.run.dir=killed", "trainer.resume=auto", *overrides)
+    for number in range(KILLS):
+        newest, _ = newest_whole(tmp_path / "killed" / "checkpoints")
+        kill = next_kill(number, 0 if newest is None else newest.step, processes)
+        killed = train(tmp_path, *resume, kills=[kill])
+        print(f"{processes} process(es), kill {number + 1}: {kill}", flush=True)
+        assert killed.returncode in CUT_OFF, killed.stderr
+        assert read(tmp_path / "plan") == []
+    done = train(tmp_path, *resume, kills=[])
+    assert done.returncode == 0, done.stderr
+    print(f"{processes} process(es): {KILLS} kills, {time.monotonic() - start:.0f} s")
     assert_same(tmp_path / "killed", tmp_path / "whole")

@@ -11,8 +11,9 @@ from tests.trainer.test_alarm import Run, evaluated, rows
 from tests.trainer.test_callbacks import HELD_OUT, Rows, watch
 from tests.trainer.test_module import fit, module_of
 
+from cgpo.processes import Processes
 from cgpo.trainer.callbacks import Evaluator, HackingAlarm, TaskMetrics
-from cgpo.types import Outcome, Verdict, Verdicts
+from cgpo.types import Objective, Outcome, Verdict, Verdicts
 
 STEPS = [(0.1, 2.0), (3.3, 6.1), (5.7, 1.3), (7.2, 2.9), (9.1, 4.7)]
 """Loss and seconds of five updates."""
@@ -74,6 +75,17 @@ def test_what_one_process_counted_is_counted_once_by_two(tmp_path: Path) -> None
     assert second["means"].keys() == first["means"].keys()
     assert second["sums"].keys() == first["sums"].keys()
     assert {number for pair in second["means"].values() for number in pair} | set(second["sums"].values()) == {0.0}
+
+
+def test_the_objective_of_the_whole_batch_is_counted_by_one_process() -> None:
+    counted: list[Any] = []
+    for rank in (0, 1):
+        metrics = TaskMetrics()
+        module: Any = SimpleNamespace(processes=Processes(rank, 2))
+        metrics.on_objective(module, expert(name="chat"), Objective(torch.tensor(2.0), {"clipped": 0.5}))  # pyright: ignore[reportArgumentType]
+        counted.append(metrics.state_dict()["tallies"]["means"])
+    assert counted[0] == {"objective/chat/loss": [2.0, 1.0], "objective/chat/clipped": [0.5, 1.0]}
+    assert counted[1] == {"objective/chat/loss": [0.0, 0.0], "objective/chat/clipped": [0.0, 0.0]}
 
 
 def test_an_alarm_that_is_on_does_not_begin_again(tmp_path: Path) -> None:

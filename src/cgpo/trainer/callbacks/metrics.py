@@ -12,6 +12,7 @@ from lightning import LightningModule, Trainer
 from torch import Tensor
 
 from cgpo.optimizer.calibration import calibrated_reward, log_ratio
+from cgpo.processes import ALONE
 from cgpo.tasks.expert import Expert
 from cgpo.trainer.evaluation import Evaluated
 from cgpo.trainer.observer import Observer
@@ -86,10 +87,10 @@ class TaskMetrics(Observer):
         self._mean(f"kl/{task}", log_ratio(scored))
 
     def on_objective(self, module: LightningModule, expert: Expert, objective: Objective) -> None:
-        """The loss and what the optimizer says of itself."""
-        self._mean(f"objective/{expert.name}/loss", objective.loss)
-        for name, value in objective.metrics.items():
-            self._mean(f"objective/{expert.name}/{name}", torch.tensor(value))
+        """The loss and what the optimizer says of itself: of the whole batch, so that one process counts it."""
+        first = getattr(module, "processes", ALONE).first
+        for name, value in {"loss": objective.loss.item(), **objective.metrics}.items():
+            self._mean(f"objective/{expert.name}/{name}", torch.tensor([value] if first else []))
 
     def on_stage(self, module: LightningModule, stage: str, seconds: float) -> None:
         """Seconds of a stage, all tasks together."""
