@@ -7,38 +7,19 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cgpo.errors import UserError
 from cgpo.policy.causal import CausalPolicy
 from cgpo.policy.critic import Critic
-from cgpo.policy.head import precision
-from cgpo.policy.logprobs import response_logprobs
-from cgpo.policy.micro_batches import in_micro_batches, packed_batches, snug_batches
-from cgpo.policy.packing import packed_logprobs, require_packing
-from cgpo.policy.reference import on_its_device
+from cgpo.policy.packing import require_packing
 from cgpo.policy.responses import Responses, baseline_responses, rollout_responses
-from cgpo.policy.sharding import gathered, is_sharded
 from cgpo.processes import ALONE, Processes
 from cgpo.protocols import Policy
 from cgpo.tasks.baseline import BaselineResponse, rewards_of, satisfied_of
 from cgpo.tasks.expert import Expert
+from cgpo.trainer.passes import accumulate, critic_pass, numbers_of, policy_pass
 from cgpo.types import Baseline, Objective, Outcome, Rollout, Scored, Verdict, Verdicts
-
-
-@dataclass(frozen=True)
-class Pass:
-    """What a model says of responses, and how they are put to it.
-
-    Attributes:
-        model: is run.
-        numbers: of some prompts, `[n, T]` response tokens and `[n, T]` mask: a number a token, `[n, T]`.
-        batches: cuts lengths into micro-batches of so many tokens.
-    """
-
-    model: nn.Module
-    numbers: Callable[[Sequence[Sequence[int]], Tensor, Tensor], Tensor]
-    batches: Callable[[Sequence[int], int], list[list[int]]]
 
 
 @dataclass(frozen=True)
@@ -208,73 +189,23 @@ class ConstrainedUpdate:
         weights = torch.autograd.grad(objective.loss, leaves, allow_unused=True)
         own_weights = [None if w is None else w if rows is None else w[rows.to(w.device)] for w in weights]
         responses = rollout_responses(rollout)
-        logprobs = self._policy_pass(policy, rollout.temperature)
-        self._accumulate(logprobs, responses, own_weights[0], expert.weight, backward)
+        add = partial(accumulate, max_tokens=self.max_tokens, processes=self.processes, backward=backward)
+        logprobs = policy_pass(policy, rollout.temperature, self.packing)
+        add(logprobs, responses, own_weights[0], expert.weight)
         if expert.optimizer.uses_baseline_logprobs:
             ends = baseline_responses(policy, rollout, [baseline.text for baseline in baselines])
-            self._accumulate(logprobs, ends, own_weights[1], expert.weight, backward)
+            add(logprobs, ends, own_weights[1], expert.weight)
         if self.critic is not None and values is not None:
-            critic = self._critic_pass(policy)
-            self._accumulate(critic, responses, own_weights[2], expert.weight, backward)
+            add(critic_pass(self.critic, policy), responses, own_weights[2], expert.weight)
         return Objective(objective.loss.detach(), objective.metrics)
 
-    def _accumulate(
-        self,
-        forward: Pass,
-        responses: Responses,
-        weights: Tensor | None,
-        scale: float,
-        backward: Callable[[Tensor], None],
-    ) -> None:
-        """Differentiates `Σ weights · numbers(responses)`, micro-batch by micro-batch."""
-        if weights is None:
-            return
-        # Other processes' responses may be longer.
-        weights = weights.flatten(0, -2)[:, : responses.ids.shape[1]]
-        rows = (weights != 0).any(-1).nonzero().squeeze(-1).tolist()
-        lengths = responses.lengths
-        parts = forward.batches([lengths[i] for i in rows], self.max_tokens)
-        idle = 0
-        if is_sharded(forward.model):
-            # Its pieces are gathered anew for each pass, by all processes at the same time.
-            idle = self.processes.largest(len(parts)) - len(parts)
-            scale *= self.processes.size  # FSDP takes the mean over processes
-        for part in parts:
-            chosen = [rows[i] for i in part]
-            numbers = forward.numbers(*responses.of(chosen))
-            backward(scale * (numbers * weights[chosen][:, : numbers.shape[1]]).sum())
-        for _ in range(idle):
-            backward(0.0 * forward.numbers(*_a_token(responses)).sum())
-
-    def _policy_pass(self, policy: Policy, temperature: float) -> Pass:
-        logprobs = packed_logprobs if self.packing else response_logprobs
-        numbers = partial(logprobs, policy.model, temperature=temperature, pad_id=policy.pad_id)
-        return Pass(
-            policy.model, on_its_device(policy.model, numbers), packed_batches if self.packing else snug_batches
-        )
-
-    def _critic_pass(self, policy: Policy) -> Pass:
-        assert self.critic is not None
-        return Pass(self.critic, partial(self.critic, pad_id=policy.pad_id), snug_batches)
-
     def _logprobs(self, policy: Policy, responses: Responses, temperature: float) -> Tensor:
-        return self._numbers(self._policy_pass(policy, temperature), responses)
+        return numbers_of(policy_pass(policy, temperature, self.packing), responses, self.max_tokens)
 
     def _values(self, policy: Policy, responses: Responses) -> Tensor | None:
-        return None if self.critic is None else self._numbers(self._critic_pass(policy), responses)
-
-    def _numbers(self, forward: Pass, responses: Responses) -> Tensor:
-        """Of all responses, without gradients; `[N, T]`."""
-        rows = (responses.prompt_ids, responses.ids, responses.mask)
-        with gathered(forward.model):
-            found = in_micro_batches(forward.numbers, *rows, self.max_tokens, forward.batches)
-        return found.to(precision(forward.model))
-
-
-def _a_token(responses: Responses) -> tuple[list[Sequence[int]], Tensor, Tensor]:
-    """The shortest that a model can be run on."""
-    ids = responses.ids.new_zeros(1, 1)
-    return [(0,)], ids, torch.ones_like(ids, dtype=torch.bool)
+        if self.critic is None:
+            return None
+        return numbers_of(critic_pass(self.critic, policy), responses, self.max_tokens)
 
 
 def _violations(verdicts: Sequence[Verdict]) -> Tensor:
