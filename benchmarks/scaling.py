@@ -25,8 +25,8 @@ from ours import Ours
 from transformers import AutoTokenizer
 
 import cgpo  # noqa: F401  first: it says how OpenMP's threads wait, which torch reads when it is loaded
-from cgpo.trainer.meeting import MEETING, Joined, Seat, met, seat
-from cgpo.trainer.strategies import strategy_of
+from cgpo.trainer.meeting import MEETING, Seat, met, seat
+from cgpo.trainer.strategies import Joined, strategy_of
 from cgpo.whole_files import write_whole
 
 ROOT = Path(__file__).resolve().parents[1]

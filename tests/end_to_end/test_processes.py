@@ -117,4 +117,6 @@ def flat(values: Any, name: str = "") -> dict[str, Any]:
 
 
 def files(run: Path) -> set[str]:
-    return {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file() and ".hydra" not in path.parts}
+    """But for Hydra's own, and for checkpoints, of which each process writes its part."""
+    found = (path.relative_to(run) for path in run.rglob("*") if path.is_file())
+    return {str(path) for path in found if path.parts[0] not in (".hydra", "checkpoints")}

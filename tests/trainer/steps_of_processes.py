@@ -20,10 +20,10 @@ from cgpo.optimizer import CODPO, CRPG, CRRAFT, DPO, GRPO, PPO, RAFT, REINFORCE,
 from cgpo.stages.offline import OfflinePairs
 from cgpo.stages.preferences import write_pairs
 from cgpo.tasks.expert import Expert
-from cgpo.trainer.meeting import Joined, met, seat
+from cgpo.trainer.meeting import met, seat
 from cgpo.trainer.module import CGPOModule
 from cgpo.trainer.steps import Steps
-from cgpo.trainer.strategies import strategy_of
+from cgpo.trainer.strategies import Joined, strategy_of
 from cgpo.trainer.update import ConstrainedUpdate
 
 UPDATES = 3

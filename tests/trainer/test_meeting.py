@@ -3,7 +3,8 @@
 import pytest
 from torch import distributed
 
-from cgpo.trainer.meeting import MEETING, Joined, Seat, join, met, seat, supervised
+from cgpo.trainer.meeting import MEETING, Seat, join, met, seat, supervised
+from cgpo.trainer.strategies import Joined
 
 RANKED = {"RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4"}
 SLURM = {

@@ -11,8 +11,8 @@ from lightning import Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from cgpo.errors import UserError
-from cgpo.trainer.meeting import Joined, Seat
-from cgpo.trainer.strategies import STRATEGIES, strategy_of
+from cgpo.trainer.meeting import Seat
+from cgpo.trainer.strategies import STRATEGIES, Joined, strategy_of
 
 PRECISIONS = ("32-true", "bf16-mixed", "bf16-true")
 OWN = ("strategy", "devices", "num_nodes", "precision", "plugins")

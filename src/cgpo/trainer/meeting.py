@@ -10,8 +10,6 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
-from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
-from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from torch import distributed
 from torch._C._distributed_c10d import HashStore
 
@@ -44,11 +42,20 @@ def seat(environment: Mapping[str, str] = os.environ) -> Seat | None:
     if {"RANK", "LOCAL_RANK", "WORLD_SIZE"} <= environment.keys():
         rank, local_rank, size = (int(environment[name]) for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"))
         return Seat(rank, local_rank, size, environment.get(MEETING, "env://"))
-    if int(environment.get("SLURM_NTASKS", "1")) > 1 and SLURMEnvironment.detect():
-        slurm = SLURMEnvironment(auto_requeue=False)
-        address = f"tcp://{slurm.main_address}:{slurm.main_port}"
-        return Seat(slurm.global_rank(), slurm.local_rank(), slurm.world_size(), address)
+    if int(environment.get("SLURM_NTASKS", "1")) > 1:
+        return _slurm_seat()
     return None
+
+
+def _slurm_seat() -> Seat | None:
+    # Every command asks for its seat, and few of them need Lightning, which takes seconds to import.
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+
+    if not SLURMEnvironment.detect():
+        return None
+    slurm = SLURMEnvironment(auto_requeue=False)
+    address = f"tcp://{slurm.main_address}:{slurm.main_port}"
+    return Seat(slurm.global_rank(), slurm.local_rank(), slurm.world_size(), address)
 
 
 def supervised() -> bool:
@@ -91,58 +98,3 @@ def met(taken: Seat) -> Iterator[None]:
         # One that failed does not wait: the others notice that it is gone.
         if taken.size == 1 and distributed.is_initialized():
             distributed.destroy_process_group()
-
-
-class Joined(ClusterEnvironment):
-    """Tells Lightning of processes that have met already.
-
-    Args:
-        taken: this process's seat.
-        devices: processes of a machine.
-    """
-
-    def __init__(self, taken: Seat, devices: int) -> None:
-        self._taken = taken
-        self._devices = devices
-
-    @property
-    def creates_processes_externally(self) -> bool:
-        """Always."""
-        return True
-
-    @property
-    def main_address(self) -> str:
-        """Not asked for any more."""
-        return "127.0.0.1"
-
-    @property
-    def main_port(self) -> int:
-        """Not asked for any more."""
-        return 0
-
-    @staticmethod
-    def detect() -> bool:
-        """Never by itself."""
-        return False
-
-    def world_size(self) -> int:
-        """All processes."""
-        return self._taken.size
-
-    def set_world_size(self, size: int) -> None:
-        """It is known."""
-
-    def global_rank(self) -> int:
-        """Among all."""
-        return self._taken.rank
-
-    def set_global_rank(self, rank: int) -> None:
-        """It is known."""
-
-    def local_rank(self) -> int:
-        """Among those of the machine."""
-        return self._taken.local_rank
-
-    def node_rank(self) -> int:
-        """Of the machine."""
-        return self._taken.rank // self._devices

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from lightning import Trainer
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 from torch import distributed, nn
 
 from cgpo.processes import ALONE, Processes
+from cgpo.trainer.meeting import Seat
 
 STRATEGIES = ("single", "ddp", "fsdp")
 
@@ -68,3 +70,58 @@ def meshes_of(trainer: Trainer) -> tuple[Any, Any] | None:
     if not isinstance(strategy, ModelParallelStrategy):
         return None
     return strategy.device_mesh["data_parallel"], strategy.device_mesh["tensor_parallel"]
+
+
+class Joined(ClusterEnvironment):
+    """Tells Lightning of processes that have met already.
+
+    Args:
+        taken: this process's seat.
+        devices: processes of a machine.
+    """
+
+    def __init__(self, taken: Seat, devices: int) -> None:
+        self._taken = taken
+        self._devices = devices
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def main_address(self) -> str:
+        """Not asked for any more."""
+        return "127.0.0.1"
+
+    @property
+    def main_port(self) -> int:
+        """Not asked for any more."""
+        return 0
+
+    @staticmethod
+    def detect() -> bool:
+        """Never by itself."""
+        return False
+
+    def world_size(self) -> int:
+        """All processes."""
+        return self._taken.size
+
+    def set_world_size(self, size: int) -> None:
+        """It is known."""
+
+    def global_rank(self) -> int:
+        """Among all."""
+        return self._taken.rank
+
+    def set_global_rank(self, rank: int) -> None:
+        """It is known."""
+
+    def local_rank(self) -> int:
+        """Among those of the machine."""
+        return self._taken.local_rank
+
+    def node_rank(self) -> int:
+        """Of the machine."""
+        return self._taken.rank // self._devices
