@@ -162,6 +162,7 @@ def keys(run: Path) -> Sequence[tuple[int, str, str]]:
     return sorted((row["step"], row["task"], row["response"]) for row in samples(run))
 
 
+@pytest.mark.soak
 def test_two_processes_of_which_one_or_their_supervisor_is_killed(folder: Path, whole_of_two: Path) -> None:
     kills = [Kill(3, "update", rank=1), Kill(5, "judges", parent=True)]
     attempts = until_done(folder, "hydra.run.dir=two_killed", *TWO, kills=kills)
@@ -171,6 +172,7 @@ def test_two_processes_of_which_one_or_their_supervisor_is_killed(folder: Path, 
     assert_same(folder / "two_killed", whole_of_two)
 
 
+@pytest.mark.soak
 def test_what_two_began_one_ends(folder: Path, whole: Path, whole_of_two: Path) -> None:
     begun = train(folder, "hydra.run.dir=two_to_one", *TWO, kills=[Kill(5, "rollout", rank=1)])
     assert begun.returncode in CUT_OFF, begun.stderr
@@ -181,6 +183,7 @@ def test_what_two_began_one_ends(folder: Path, whole: Path, whole_of_two: Path) 
     near(whole_of_two, whole)
 
 
+@pytest.mark.soak
 def test_what_one_began_two_end_in_pieces(folder: Path, whole: Path, again: Path) -> None:
     shutil.rmtree(again / "checkpoints/step-00000006")  # what was counted for the row of update 6 is in that of 5
     done = train(folder, f"hydra.run.dir={again}", "trainer.resume=auto", "trainer=fsdp", "trainer.devices=2", kills=[])
