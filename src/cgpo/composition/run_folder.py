@@ -9,11 +9,10 @@ from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
-from torch import distributed
 
 from cgpo.composition.resuming import AUTO, newest_unfinished, resume_of
 from cgpo.errors import UserError
-from cgpo.trainer.meeting import join, seat, supervised
+from cgpo.trainer.meeting import join, seat, supervised, told
 
 OWN = ("config.yaml", "summary.json", "evaluation.json", "benchmark.json", "metrics.csv", "samples.jsonl", "policy")
 """The files that make a folder a run's."""
@@ -35,9 +34,7 @@ class NeverOverwrite(Callback):
             config.hydra.run.dir = _folder(config)
             return
         join(taken)
-        folder = [_folder(config) if taken.rank == 0 else ""]
-        distributed.broadcast_object_list(folder, src=0)
-        config.hydra.run.dir = folder[0]
+        config.hydra.run.dir = told(_folder(config) if taken.rank == 0 else "")
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Of a sweep, whose runs each say whether they go on."""

@@ -37,13 +37,12 @@ class SampleFile:
 
 def _rows(found: Assessment, count: int) -> list[dict[str, Any]]:
     rollout, verdicts = found.rollout, found.verdicts
-    copies = len(rollout.responses) // len(rollout.prompts)
     by_judge = {**verdicts.by_judge, **found.also}
     lengths = rollout.response_mask.sum(-1).tolist()
     return [
         {
             "key": sample.prompt.key,
-            "index": i % copies,
+            "index": i % rollout.copies,
             "prompt": sample.prompt.text,
             "response": sample.response,
             "length": lengths[i],

@@ -14,11 +14,9 @@ from cgpo.policy.micro_batches import in_micro_batches
 from cgpo.policy.reference import on_its_device
 from cgpo.policy.sharding import gathered
 
-Model = nn.Module
-
 
 def response_logprobs(
-    model: Model,
+    model: nn.Module,
     prompt_ids: Sequence[Sequence[int]],
     response_ids: Tensor,
     response_mask: Tensor,
@@ -103,7 +101,7 @@ def joined(prompt_ids: Sequence[Sequence[int]], response_ids: Tensor, response_m
 
 
 def batched_logprobs(
-    model: Model,
+    model: nn.Module,
     prompt_ids: Sequence[Sequence[int]],
     response_ids: Tensor,
     response_mask: Tensor,
