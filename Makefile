@@ -18,8 +18,8 @@ help: ## show what there is to make
 train: $(READY) sandbox ## train a policy: python -m cgpo.train $(ARGS)
 	$(BIN)/python -m cgpo.train $(ARGS)
 
-test: $(READY) sandbox browser ## run the tests: pytest $(ARGS)
-	$(BIN)/python -m pytest $(ARGS)
+test: $(READY) sandbox browser ## run the tests, a process on each core: pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile $(ARGS)
 
 check: $(READY) ## lint, format, types, and which room imports which
 	$(BIN)/ruff check .
@@ -28,7 +28,7 @@ check: $(READY) ## lint, format, types, and which room imports which
 	$(BIN)/lint-imports --no-logo
 
 soak: $(READY) sandbox ## kill runs twenty times at random points, and compare them with runs that are not (a quarter of an hour)
-	$(BIN)/python -m pytest -m soak -s tests/end_to_end/test_soak.py $(ARGS)
+	$(BIN)/python -m pytest -m soak -s tests/end_to_end $(ARGS)
 
 bench: $(READY_BENCH) sandbox ## measure a training step (benchmarks/step.py $(ARGS)), the judges, what hides their time, log-probabilities, the plan of memory, and checkpoints
 	$(BIN)/python benchmarks/step.py $(ARGS)

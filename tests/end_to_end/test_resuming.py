@@ -58,7 +58,8 @@ def test_killed_on_the_way_it_ends_the_same(folder: Path, whole: Path) -> None:
     assert [attempt.returncode for attempt in attempts] == [-signal.SIGKILL] * 4 + [0]
     assert_same(folder / "killed", whole)
     assert "no checkpoint: the run begins anew" in attempts[1].stdout
-    assert [resumed_at(attempt.stdout) for attempt in attempts[2:4]] == [[3], [3]], "the fourth's was not whole"
+    assert resumed_at(attempts[2].stdout) == [3]
+    assert resumed_at(attempts[3].stdout) in ([3], [4]), "the fourth's was half written, or just whole"
     assert resumed_at(attempts[4].stdout) == [6]
     assert not list((folder / "killed/checkpoints").glob("*.unfinished"))
     assert sorted(path.name for path in (folder / "killed/checkpoints").iterdir()) == ["step-00000004", "step-00000006"]
