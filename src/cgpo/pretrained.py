@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
 
 from cgpo.errors import UserError
 
@@ -44,6 +45,25 @@ def load_whole(auto_class: Any, path: str, **kwargs: Any) -> Any:
     if missing := sorted(info["missing_keys"]):
         shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
         raise UserError(f"{path}: the checkpoint lacks weights of a {type(model).__name__}: {shown}")
+    return model
+
+
+def describe(auto_class: Any, path: str, dtype: torch.dtype) -> Any:
+    """What `load_whole` would load, without its weights: they are on torch's meta device and take no memory.
+
+    Args:
+        auto_class: `AutoModelForCausalLM`, …
+        path: folder or hub id.
+        dtype: of the weights.
+
+    Raises:
+        UserError: naming the path and what is wrong with it.
+    """
+    config = load_pretrained(AutoConfig, path)
+    with torch.device("meta"):
+        model = auto_class.from_config(config, dtype=dtype).eval()
+    with suppress(OSError):  # a folder needs none
+        model.generation_config = GenerationConfig.from_pretrained(path)
     return model
 
 

@@ -18,7 +18,7 @@ from cgpo.composition.plan import Config
 from cgpo.composition.resuming import alone_in, is_complete
 from cgpo.composition.session import Session, begin
 from cgpo.composition.supervisor import supervise
-from cgpo.policy.causal import load_policy
+from cgpo.policy.causal import describe_policy, load_policy
 from cgpo.policy.export import write_policy
 from cgpo.policy.sharding import whole_state
 from cgpo.trainer.fit import choose_threads, fit
@@ -69,7 +69,7 @@ def run(session: Session, plan: Config, start: float) -> None:
     hardware, callbacks = session.hardware, make(plan["callbacks"])
     with alone_in(session.folder) if session.first else nullcontext():
         begun = pick_up(session, callbacks)
-        policy = load_policy(**plan["model"])
+        policy = (load_policy if session.reads_weights else describe_policy)(**plan["model"])
         experts = build_experts(plan, session.prompts, policy, session.announce)
         threads = begun.threads or choose_threads(plan["trainer"]["threads"], policy, experts[0], hardware.devices)
         module = build_module(plan, hardware, policy, experts)

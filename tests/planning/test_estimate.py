@@ -79,8 +79,17 @@ def test_where_models_lie() -> None:
     by_name = {part.name: part for part in found.parts}
     assert (by_name["a"].host, by_name["a"].bytes) == (True, 4 * P)
     assert (by_name["b"].host, by_name["b"].bytes) == (False, (SHAPE.linear + 2 * (P - SHAPE.linear)) / 2)
-    # Two processes on the host, each with a copy of its own.
-    assert found.host == 2 * 4 * P
+    # While models are read: the policy and its reference once, and the larger of two others in each process.
+    assert found.host == 2 * 4 * P + 2 * 4 * P
+
+
+def test_of_pieces_the_first_process_reads_the_weights_of_all() -> None:
+    fsdp = Strategy("fsdp", devices=4)
+    assert estimate(replace(JOB, strategy=fsdp)).host == 2 * 4 * P
+    assert estimate(replace(JOB, strategy=fsdp, reference=None, rank=4)).host == 4 * P
+    elsewhere = replace(POLICY, name="reference", quantization="int8")
+    assert estimate(replace(JOB, strategy=fsdp, reference=elsewhere)).host == 4 * 2 * 4 * P
+    assert estimate(replace(JOB, strategy=Strategy("ddp", devices=4))).host == 4 * 2 * 4 * P
 
 
 @given(st.sampled_from(["single", "ddp", "fsdp"]), st.integers(1, 16), st.booleans(), st.integers(1, 4096))

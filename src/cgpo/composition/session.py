@@ -55,6 +55,12 @@ class Session:
         """Whether this process writes the run's files."""
         return self.seat is None or self.seat.rank == 0
 
+    @property
+    def reads_weights(self) -> bool:
+        """Whether this process reads the policy's weights: where each has a piece of them, the first does for all."""
+        whole_reference = self.plan["reference_device"] or self.plan["reference_quantization"]
+        return self.first or self.hardware.strategy != "fsdp" or whole_reference is not None
+
 
 def begin(config: DictConfig, plan: Config | None = None) -> Session:
     """Checks a configuration and claims its run's folder.

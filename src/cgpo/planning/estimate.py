@@ -27,12 +27,14 @@ class Part:
         bytes: in each process.
         phases: when it is there.
         host: whether it lies in the host's memory and not in a GPU's.
+        first: it is there in the first process of a host alone.
     """
 
     name: str
     bytes: float
     phases: tuple[str, ...] = PHASES
     host: bool = False
+    first: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,13 @@ class Estimate:
 
     @property
     def host(self) -> float:
-        """Bytes of a host's memory: of all its processes, at the most in any phase."""
-        phases = {phase for part in self.parts if part.host for phase in part.phases}
-        each = (sum(p.bytes for p in self.parts if p.host and phase in p.phases) for phase in phases)
-        return self.job.strategy.devices * max(each, default=0.0)
+        """Bytes of the first host's memory: of all its processes, at the most in any phase."""
+        parts = [part for part in self.parts if part.host]
+        sums = dict.fromkeys((phase for part in parts for phase in part.phases), 0.0)
+        for part in parts:
+            for phase in part.phases:
+                sums[phase] += part.bytes if part.first else part.bytes * self.job.strategy.devices
+        return max(sums.values(), default=0.0)
 
 
 def estimate(job: Job) -> Estimate:
@@ -95,13 +100,19 @@ def _state(job: Job) -> Iterable[Part]:
 
 
 def _models(job: Job) -> Iterable[Part]:
-    """What is not trained, and what loading takes: every process reads a model whole before it is put in its place."""
+    """What is not trained, and what loading takes: a model is read whole before it is put in its place."""
     for model in (*([job.reference] if job.reference else []), *job.helpers):
         host = model.device == "cpu"
         yield Part(model.name, model.stored if host else model.stored / job.strategy.shards, host=host)
 
-    largest = max(model.stored for model in (job.policy, *job.helpers))
-    yield Part("loading: the largest model", largest, ("loading",), host=True)
+    # Of pieces the first process reads them all; a reference that lies elsewhere, or in fewer bits, is made by each.
+    beside = job.reference is None or (job.reference.device != "cpu" and job.reference.quantization is None)
+    first = job.strategy.name == "fsdp" and beside
+    copies = 1 if job.reference is None else 2
+    name = f"loading: the policy{'' if copies == 1 else ' and its reference'}{' (first process)' if first else ''}"
+    yield Part(name, copies * job.policy.stored, ("loading",), host=True, first=first)
+    largest = max((model.stored for model in job.helpers), default=0.0)
+    yield Part("loading: the largest other model", largest, ("loading",), host=True)
 
 
 def _work(job: Job) -> Iterable[Part]:

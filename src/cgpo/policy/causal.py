@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from cgpo.policy.export import write_policy
 from cgpo.policy.lora import add_adapters, lora_settings
 from cgpo.policy.reader import context_length, encode_prompt
 from cgpo.policy.sharding import whole_state
-from cgpo.pretrained import load_tokenizer, load_whole, torch_dtype, without_dropout
+from cgpo.pretrained import describe, load_tokenizer, load_whole, torch_dtype, without_dropout
 from cgpo.types import Prompt
 
 
@@ -92,8 +92,24 @@ def load_policy(
         UserError: the folder is missing, or holds something else; the dtype does not exist; a setting of the adapters
             is out of its range, one of their targets does not exist, or peft is missing.
     """
+    return _policy(load_whole, path, dtype, gradient_checkpointing, lora)
+
+
+def describe_policy(
+    path: str,
+    dtype: str = "float32",
+    gradient_checkpointing: bool = False,
+    lora: Mapping[str, Any] | None = None,
+) -> CausalPolicy:
+    """The same without weights, for a process that gets its piece of them from another; see `load_policy`."""
+    return _policy(describe, path, dtype, gradient_checkpointing, lora)
+
+
+def _policy(
+    read: Callable[..., Any], path: str, dtype: str, gradient_checkpointing: bool, lora: Mapping[str, Any] | None
+) -> CausalPolicy:
     settings = None if lora is None else lora_settings(lora)
-    model = load_whole(AutoModelForCausalLM, path, dtype=torch_dtype(dtype))
+    model = read(AutoModelForCausalLM, path, dtype=torch_dtype(dtype))
     policy = policy_of(without_dropout(model), load_tokenizer(path))  # pyright: ignore[reportArgumentType]
     if settings is not None:
         add_adapters(policy.model, settings)

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from cgpo.policy.adapters import SharedBase
+from cgpo.policy.filling import fill, reserve, weights_of
 from cgpo.policy.sharding import is_sharded, shard, split_matrices
 
 
@@ -20,7 +21,8 @@ def shard_all(own: Iterable[nn.Module], frozen: Iterable[nn.Module], meshes: tup
     """Leaves each process its piece of every model, in place.
 
     Args:
-        own: the policy, its critic and the reference: their matrices are cut over tensor-parallel peers, too.
+        own: the policy, its critic and the reference: their matrices are cut over tensor-parallel peers, too. The
+            first process has read their weights; in the others they may be only described.
         frozen: reward and judge models; one that was put on another kind of device than the policy stays whole there.
         meshes: of the processes that share the batch, and of the tensor-parallel peers.
         mixed: the policy's own models compute in bfloat16.
@@ -29,9 +31,12 @@ def shard_all(own: Iterable[nn.Module], frozen: Iterable[nn.Module], meshes: tup
     for model in own:
         if isinstance(model, SharedBase):  # the policy's own weights
             continue
+        weights = weights_of(model)
+        reserve(model)
         if peers.size() > 1:
             split_matrices(model, peers)
         shard(model, data, mixed)
+        fill(model, weights)
     for model in frozen:
         if not is_sharded(model) and next(model.parameters()).device.type == data.device_type:
             shard(model, data)
