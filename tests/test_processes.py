@@ -44,10 +44,9 @@ def test_places_by_hand() -> None:
 def test_alone_there_is_nobody_to_tell() -> None:
     tensor = torch.tensor([1.0, 2.0])
     ALONE.sum([tensor])
-    ALONE.wait()
     assert tensor.tolist() == [1.0, 2.0]
     assert (ALONE.largest(3), ALONE.any(False), ALONE.any(True)) == (3, False, True)
-    assert (ALONE.objects("x"), ALONE.told("x")) == (["x"], "x")
+    assert ALONE.objects("x") == ["x"]
     assert [t.tolist() for (t,) in ALONE.rows([tensor])] == [[1.0, 2.0]]
     assert (ALONE.alone, ALONE.first) == (True, True)
 
@@ -74,7 +73,6 @@ def test_each_is_told_what_the_others_say(three: list[dict[str, Any]]) -> None:
         assert found["largest"] == 12
         assert (found["any of one"], found["any of none"]) == (True, False)
         assert found["objects"] == [{"rank": 0}, {"rank": 1}, {"rank": 2}]
-        assert found["told"] == "rank 0"
     assert [found["first"] for found in three] == [True, False, False]
     assert not any(found["alone"] for found in three)
 
@@ -107,7 +105,7 @@ def test_peers_take_the_rows_of_the_first_of_them(pairs: list[dict[str, Any]]) -
     assert [found["first"] for found in pairs] == [True, False, False, False]
     assert [found["objects"] for found in pairs] == [[{"rank": 0}, {"rank": 2}], [{"rank": 1}, {"rank": 3}]] * 2
     for found in pairs:
-        assert (found["largest"], found["told"]) == (13, "rank 0")
+        assert found["largest"] == 13
         for rows, rank in zip(found["rows"], (0, 2), strict=True):
             for row, own in zip(rows, tensors(rank), strict=True):
                 assert row.dtype == own.dtype

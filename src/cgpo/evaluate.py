@@ -7,9 +7,11 @@ import sys
 from importlib.metadata import version
 
 from omegaconf import DictConfig
+from torch import nn
 
 from cgpo.composition.build import build_experts, close_panels
 from cgpo.composition.command import judge_choices, run_command
+from cgpo.composition.devices import training_device
 from cgpo.composition.evaluating import evaluation_plan, held_out, model_readers, not_asked, settings_of
 from cgpo.composition.plan import Config
 from cgpo.composition.session import Session, begin
@@ -70,7 +72,7 @@ def _compare(plan: Config, session: Session) -> Config:
     experts = build_experts(plan, session.prompts, StrictestReader(readers), session.announce)
     try:
         reference = _load(plan, plan["reference"])
-        choose_threads(plan["trainer"]["threads"], reference, experts[0])
+        choose_threads(plan["trainer"]["threads"], reference, experts[0], training_device(plan["trainer"]))
         tasks = held_out(experts, plan)
         keep = SampleFile(session.folder / "samples.jsonl", plan["evaluation"]["keep"])
         comparison = Comparison(tasks, settings_of(plan), keep, session.announce)
@@ -84,7 +86,9 @@ def _compare(plan: Config, session: Session) -> Config:
 
 
 def _load(plan: Config, path: str) -> CausalPolicy:
-    return load_policy(**{**plan["model"], "path": path})
+    policy = load_policy(**{**plan["model"], "path": path})
+    nn.Module.to(policy.model, training_device(plan["trainer"]))
+    return policy
 
 
 if __name__ == "__main__":

@@ -95,19 +95,6 @@ class Processes:
         distributed.all_gather_object(found, value)
         return found
 
-    def told(self, value: T) -> T:
-        """What the first of all processes says."""
-        if self.alone:
-            return value
-        found = [value]
-        distributed.broadcast_object_list(found, src=0)
-        return found[0]
-
-    def wait(self) -> None:
-        """Waits for all."""
-        if not self.alone:
-            distributed.barrier()
-
     def rows(self, tensors: Sequence[Tensor]) -> list[list[Tensor]]:
         """Every process's tensors, in the order of ranks, as the first of its peers has them.
 

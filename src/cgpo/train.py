@@ -13,6 +13,7 @@ from cgpo.composition.begun import pick_up
 from cgpo.composition.build import build_experts, close_panels
 from cgpo.composition.classes import make
 from cgpo.composition.command import run_command
+from cgpo.composition.devices import training_device
 from cgpo.composition.module import build_module
 from cgpo.composition.plan import Config
 from cgpo.composition.resuming import alone_in, is_complete
@@ -71,7 +72,9 @@ def run(session: Session, plan: Config, start: float) -> None:
         begun = pick_up(session, callbacks)
         policy = (load_policy if session.reads_weights else describe_policy)(**plan["model"])
         experts = build_experts(plan, session.prompts, policy, session.announce)
-        threads = begun.threads or choose_threads(plan["trainer"]["threads"], policy, experts[0], hardware.devices)
+        device = training_device(plan["trainer"])
+        setting = plan["trainer"]["threads"]
+        threads = begun.threads or choose_threads(setting, policy, experts[0], device, hardware.devices)
         module = build_module(plan, hardware, policy, experts)
         loggers = [csv_logger(session.folder, begun.rows), *make(plan["logger"]).values()] if session.first else []
         try:

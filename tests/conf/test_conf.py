@@ -72,6 +72,21 @@ def alone(group: str) -> list[str]:
     return [name for name in of_group(group) if name not in RECIPES]
 
 
+@pytest.mark.parametrize(
+    ("overrides", "recomputed"),
+    [
+        ([], False),
+        (["trainer.precision=bf16-mixed"], True),
+        (["trainer.precision=bf16-true"], True),
+        (["model.dtype=bfloat16"], True),
+        (["trainer.precision=bf16-mixed", "update.recompute_logprobs=false"], False),
+        (["update.recompute_logprobs=true"], True),
+    ],
+)
+def test_in_half_precision_the_sampler_is_not_taken_at_its_word(overrides: list[str], recomputed: bool) -> None:
+    assert plan(*overrides)["update"]["recompute_logprobs"] is recomputed
+
+
 def test_every_file_belongs_to_a_group_that_is_tested() -> None:
     assert {file.split("/")[0] for file in FILES} == {
         *GROUPS,

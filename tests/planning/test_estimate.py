@@ -73,6 +73,12 @@ def test_activations_by_hand() -> None:
     assert of_update(SHAPE, 10, FLOAT32, checkpointing=True) == 3 * 10 * 4 * 16 + layer
 
 
+def test_logits_are_made_as_many_at_a_time_as_the_policy_makes_on_a_gpu() -> None:
+    wide = replace(POLICY, shape=replace(SHAPE, vocabulary=2**17))
+    assert parts(replace(JOB, policy=wide, max_tokens=8192))["update: a chunk of logits"] == 1024 * 2**17 * 14
+    assert parts(JOB)["update: a chunk of logits"] == 1536 * SHAPE.vocabulary * 14  # all of the longest row's
+
+
 def test_where_models_lie() -> None:
     helpers = (Weights("a", SHAPE, "float32", device="cpu"), Weights("b", SHAPE, "bfloat16", "int8"))
     found = estimate(replace(JOB, strategy=Strategy("fsdp", devices=2), helpers=helpers))

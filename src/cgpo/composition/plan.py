@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from cgpo.composition.devices import placed, training_device
+from cgpo.composition.devices import AUTO, placed, training_device
 from cgpo.composition.wording import choose
 from cgpo.errors import UserError
 
@@ -17,6 +17,7 @@ Config = dict[str, Any]
 MISSING = re.compile(r"Missing mandatory value: (?P<key>\S+)")
 MODEL_FACTS = ("size", "paths", "architecture")
 """Keys of the group `model` that say what the model is, and are no arguments of loading it."""
+HALF = ("bfloat16", "float16")
 TASK_KEYS = frozenset(
     {"data", "reward", "judges", "gold", "batch_size", "responses_per_prompt", "weight", "kl_max"}
     | {"optimizer", "rollout"}
@@ -29,7 +30,7 @@ def plan_of(config: DictConfig, judge_choices: Iterable[str] = (), also_judge: I
     Each task gets its optimizer (the run's, with the task's `kl_max` and its own overrides) and its sampler; lists of
     names replace single names; callbacks that name judges get those judges' configurations; judges that the run did not
     choose are dropped from the tasks; data, rewards and judges that no task names are dropped. What the group `model`
-    says of the model's shape stands under `architecture`, what loads it under `model`. The device `auto` is named.
+    says of the model's shape stands under `architecture`, what loads it under `model`. What is `auto` is decided.
 
     Args:
         config: as Hydra composed it.
@@ -45,6 +46,7 @@ def plan_of(config: DictConfig, judge_choices: Iterable[str] = (), also_judge: I
     plan["model"] = {key: value for key, value in plan["model"].items() if key not in MODEL_FACTS}
     if plan["trainer"].get("precision") == "bf16-true":
         plan["model"]["dtype"] = "bfloat16"
+    plan["update"] = {**plan["update"], "recompute_logprobs": _recomputes(plan)}
     if not plan.get("tasks"):
         raise UserError("tasks: choose at least one task")
     plan["tasks"] = {name: _whole(name, task, plan) for name, task in plan["tasks"].items()}
@@ -64,6 +66,14 @@ def plan_of(config: DictConfig, judge_choices: Iterable[str] = (), also_judge: I
     for group in ("reward", "judges", "callbacks"):
         plan[group] = placed(plan[group], device)
     return plan
+
+
+def _recomputes(plan: Config) -> Any:
+    """What the configuration says; `auto`: in half precision sampler and update differ by half a nat a response."""
+    setting = plan["update"].get("recompute_logprobs", AUTO)
+    if setting != AUTO:
+        return setting
+    return plan["model"].get("dtype") in HALF or plan["trainer"].get("precision") == "bf16-mixed"
 
 
 def _check_size(config: DictConfig) -> None:

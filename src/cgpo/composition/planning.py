@@ -26,7 +26,6 @@ RULES: Mapping[str, Rule] = {
     "plan.host_gb": (lambda value: value is None or POSITIVE[0](value), "a number above 0, or null"),
     "plan.usable": (lambda value: POSITIVE[0](value) and value <= 1, "a number above 0 and of at most 1"),
     "plan.prompt_tokens": whole(1),
-    "plan.chunk_tokens": whole(1),
     "plan.format": (lambda value: value in ("table", "markdown", "json"), "table, markdown or json"),
 }
 
@@ -75,7 +74,6 @@ def job_of(plan: Config) -> Job:
         most_rows=max(rows) if all(rows) else None,
         prompt_tokens=settings["prompt_tokens"],
         response_tokens=max(rollout["max_new_tokens"] for rollout in rollouts),
-        chunk_tokens=settings["chunk_tokens"],
     )
 
 

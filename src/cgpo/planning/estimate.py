@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from cgpo.planning.activations import AUTOCAST, BFLOAT16, FLOAT32, Kept, of_cache, of_layer, of_logits, of_update
 from cgpo.planning.job import BYTES, Job, Weights
+from cgpo.planning.shape import Shape
+from cgpo.policy.head import GPU_LOGIT_BUDGET
 
 PHASES = ("rollout", "scoring", "update", "step")
 """`rollout` draws; `scoring` asks reward models, judges and the reference; `update` adds gradients up; `step` changes
@@ -130,7 +132,7 @@ def _work(job: Job) -> Iterable[Part]:
     yield Part("rollout: logits of a step", rows * shape.vocabulary * (number + 2 * 4), ("rollout",))
     budget = max(job.max_tokens, tokens)
     yield Part("update: activations", of_update(shape, budget, kept, job.checkpointing, split), ("update",))
-    yield Part("update: a chunk of logits", of_logits(shape, min(job.chunk_tokens, budget)), ("update",))
+    yield Part("update: a chunk of logits", of_logits(shape, min(_chunk(shape), budget)), ("update",))
     yield Part("scoring: activations", max(_scoring(job, model, budget) for model in _scorers(job)), ("scoring",))
     yield Part("context and workspaces", OVERHEAD)
 
@@ -146,7 +148,7 @@ def _scoring(job: Job, model: Weights, tokens: int) -> float:
     number = min(BYTES[model.dtype], job.computing)
     layer = of_layer(model.shape, tokens, BFLOAT16 if number == 2 else FLOAT32)
     gathered = _gathered(model, number, job.strategy.tensor_parallel) if job.strategy.name == "fsdp" else 0.0
-    return layer / 2 + gathered + of_logits(model.shape, min(job.chunk_tokens, tokens)) / 2
+    return layer / 2 + gathered + of_logits(model.shape, min(_chunk(model.shape), tokens)) / 2
 
 
 def _gathered(model: Weights, number: int, split: int) -> float:
@@ -160,3 +162,8 @@ def _kept(job: Job) -> Kept:
         return FLOAT32
     autocast = job.strategy.precision == "bf16-mixed" and job.strategy.name != "fsdp" and job.master == 4
     return AUTOCAST if autocast else BFLOAT16
+
+
+def _chunk(shape: Shape) -> int:
+    """Tokens whose logits are in memory at a time."""
+    return GPU_LOGIT_BUDGET // shape.vocabulary

@@ -109,7 +109,6 @@ class Job:
         most_rows: the most responses that are drawn at a time; `None` for all of a process's.
         prompt_tokens: a long prompt.
         response_tokens: the longest response.
-        chunk_tokens: tokens whose logits are in memory at a time.
     """
 
     policy: Weights
@@ -124,7 +123,6 @@ class Job:
     most_rows: int | None = None
     prompt_tokens: int = 512
     response_tokens: int = 1024
-    chunk_tokens: int = 1024
 
     @property
     def master(self) -> int:

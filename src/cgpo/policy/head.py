@@ -19,11 +19,14 @@ from cgpo.policy.softmax import TokenLogprobs
 from cgpo.policy.tail import Tail, tail_of
 
 LOGIT_BUDGET = 2**24
-"""Logits of one chunk: 130 tokens of a vocabulary of 128,256, at 64 MiB in float32.
+"""Logits of one chunk on a CPU: 130 tokens of a vocabulary of 128,256, at 64 MiB in float32.
 
 The chunk, with its softmax or its gradient beside it, is small next to a model of that vocabulary. With 512 tokens of
 vocabulary 32,768 positions are one chunk, of which nothing is computed twice.
 """
+GPU_LOGIT_BUDGET = 2**27
+"""The same on a GPU, which would read the head's matrix oftener than it computes with it: 1,046 such tokens, half a GB
+in float32."""
 
 
 def precision(model: nn.Module) -> torch.dtype:
@@ -103,7 +106,8 @@ class _Tap:
         if len(self.raw) != 1 or (tail := tail_of(model, self.raw[0], output.logits)) is None:
             return None
         hidden = _at(self.chosen, self.hidden[0])
-        size = max(1, LOGIT_BUDGET // output.logits.shape[-1])
+        budget = LOGIT_BUDGET if hidden.device.type == "cpu" else GPU_LOGIT_BUDGET
+        size = max(1, budget // output.logits.shape[-1])
         # A head that FSDP gathers at each of its own calls: processes with unequally many chunks would wait for ever.
         return self._in_chunks(hidden, max(1, len(hidden)) if isinstance(self.head, FSDPModule) else size, tail)
 

@@ -56,13 +56,16 @@ def fit(
     return trainer
 
 
-def choose_threads(setting: int | str, policy: CausalPolicy, expert: Expert, processes: int = 1) -> int:
+def choose_threads(
+    setting: int | str, policy: CausalPolicy, expert: Expert, device: str = "cpu", processes: int = 1
+) -> int:
     """Sets torch's threads: a number, or `auto` to measure a small rollout on a CPU, or to deal out its cores.
 
     Args:
         setting: a number or `auto`.
         policy: what is measured.
         expert: what it is measured on.
+        device: that it will be run on; there is nothing to measure where that is a GPU.
         processes: of this machine.
     """
     if setting == "auto" and processes > 1:
@@ -70,7 +73,7 @@ def choose_threads(setting: int | str, policy: CausalPolicy, expert: Expert, pro
     if setting != "auto":
         torch.set_num_threads(int(setting))
         return int(setting)
-    if next(policy.model.parameters()).device.type != "cpu":
+    if device != "cpu":
         return torch.get_num_threads()
     prompts = expert.prompts[: expert.batch_size]
 
