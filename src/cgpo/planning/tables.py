@@ -66,7 +66,7 @@ def shown(made: Mapping[str, Any], gpu_gb: float, host_gb: float | None, usable:
     room = f"{usable:.0%} of {gpu_gb:g} GB" + (f", or on a host's {host_gb:g} GB" if host_gb is not None else "")
     lines = [
         f"parameters: {counts}; trained: {billions(made['trained'])}",
-        f"on the host, each process: {'; '.join(host)}; together {made['host_gb']:.1f} GB",
+        f"on the host, by process: {'; '.join(host)}; together {made['host_gb']:.1f} GB",
         f"the peak is {made['gpu_gb']:.1f} GB in the phase {made['peak']}: "
         f"it {'fits' if made['fits'] else 'does not fit'} in {room}",
         *(f"  {change['change']}: {change['gpu_gb']:.1f} GB" for change in made["advice"]),
