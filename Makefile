@@ -30,7 +30,7 @@ check: $(READY) ## lint, format, types, and which room imports which
 soak: $(READY) sandbox ## kill runs twenty times at random points, and compare them with runs that are not (a quarter of an hour)
 	$(BIN)/python -m pytest -m soak -s tests/end_to_end $(ARGS)
 
-bench: $(READY_BENCH) sandbox ## measure a training step (benchmarks/step.py $(ARGS)), the judges, what hides their time, log-probabilities, the plan of memory, and checkpoints
+bench: $(READY_BENCH) sandbox ## measure a training step (benchmarks/step.py $(ARGS)), the judges, what hides their time, log-probabilities, the plan of memory, checkpoints, and several processes
 	$(BIN)/python benchmarks/step.py $(ARGS)
 	$(BIN)/python benchmarks/judges.py
 	$(BIN)/python benchmarks/hidden_judging.py
@@ -38,6 +38,7 @@ bench: $(READY_BENCH) sandbox ## measure a training step (benchmarks/step.py $(A
 	$(BIN)/python benchmarks/packing.py
 	$(BIN)/python benchmarks/plan.py
 	$(BIN)/python benchmarks/checkpoint.py
+	$(BIN)/python benchmarks/scaling.py
 
 bench-gpu: $(READY_BENCH) sandbox ## measure steps and decoding on a GPU, in under ten minutes (benchmarks/gpu.py $(ARGS))
 	$(BIN)/python benchmarks/gpu.py $(ARGS)

@@ -176,6 +176,14 @@ def test_a_row_that_a_judge_cannot_read(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert "'keywords:existense'; known are " in message
 
 
+def test_a_cache_without_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CGPO_CACHE_DIR", "")
+    monkeypatch.setattr(sys, "argv", ["train", f"hydra.run.dir={tmp_path}/run"])
+    with pytest.raises(SystemExit) as caught:
+        run_command(command.train)
+    assert caught.value.code == "error: cache_dir is empty: name a folder, or unset CGPO_CACHE_DIR"
+
+
 def test_a_cache_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setattr(sys, "argv", ["train", f"hydra.run.dir={tmp_path}/run", f"cache_dir={tmp_path}/file/cache"])

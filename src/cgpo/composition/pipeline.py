@@ -21,6 +21,8 @@ def artifact_store(plan: Config, announce: Announce) -> ArtifactStore:
     Raises:
         UserError: nothing can be written there.
     """
+    if not plan["cache_dir"]:
+        raise UserError("cache_dir is empty: name a folder, or unset CGPO_CACHE_DIR")
     folder = Path(plan["cache_dir"]).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
