@@ -62,6 +62,12 @@ class Run:
         file = self.folder / ".hydra" / "overrides.yaml"
         return tuple(map(str, OmegaConf.load(file))) if file.is_file() else ()
 
+    @cached_property
+    def command(self) -> str | None:
+        """The command that made the folder, such as `train`, as far as Hydra kept it."""
+        file = self.folder / ".hydra" / "hydra.yaml"
+        return OmegaConf.load(file).hydra.job.config_name if file.is_file() else None
+
     @property
     def tasks(self) -> list[str]:
         """The names of the tasks, in the run's order."""

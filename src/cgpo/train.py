@@ -74,7 +74,7 @@ def run(session: Session, plan: Config, start: float) -> None:
         experts = build_experts(plan, session.prompts, policy, session.announce)
         device = training_device(plan["trainer"])
         setting = plan["trainer"]["threads"]
-        threads = begun.threads or choose_threads(setting, policy, experts[0], device, hardware.devices)
+        threads = begun.threads or choose_threads(setting, policy, experts[0], device, hardware.processes)
         module = build_module(plan, hardware, policy, experts)
         loggers = [csv_logger(session.folder, begun.rows), *make(plan["logger"]).values()] if session.first else []
         try:
@@ -84,7 +84,8 @@ def run(session: Session, plan: Config, start: float) -> None:
             close_panels(experts)
         weights = whole_state(policy.model)  # of all processes together
         if session.first:
-            write_policy(policy, weights, session.folder / "policy")
+            if not (session.folder / "policy").is_dir():  # killed after it was written, a run writes the same again
+                write_policy(policy, weights, session.folder / "policy")
             _conclude(session, plan, module, callbacks, threads, time.perf_counter() - start)
 
 

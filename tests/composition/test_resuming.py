@@ -35,6 +35,14 @@ def test_the_newest_that_the_same_command_began_and_that_has_not_ended(tmp_path:
     assert newest_unfinished(tmp_path / "nowhere", TYPED) is None
 
 
+def test_only_training_goes_on(tmp_path: Path) -> None:
+    wanted = begun(tmp_path, "a", TYPED, age=5)
+    (wanted / ".hydra/hydra.yaml").write_text("hydra: {job: {config_name: train}}\n")
+    other = begun(tmp_path, "b", TYPED, age=1)
+    (other / ".hydra/hydra.yaml").write_text("hydra: {job: {config_name: evaluate}}\n")
+    assert newest_unfinished(tmp_path, TYPED) == wanted
+
+
 def test_a_run_goes_on_as_it_was_begun(tmp_path: Path) -> None:
     then = {"seed": 0, "weights": {"learning_rate": 0.1}, "trainer": {"devices": 1}, "callbacks": {"a": 1}}
     (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(then)))

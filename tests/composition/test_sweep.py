@@ -13,6 +13,7 @@ from rich.console import Console
 from cgpo.composition.command import run_command
 from cgpo.composition.sweep import SweepTable, sweep_table
 from cgpo.errors import UserError
+from cgpo.trainer.preemption import STATUS
 
 
 def summary(success: float | None, reward: float) -> dict[str, Any]:
@@ -70,6 +71,17 @@ def test_a_sweep_of_a_command_without_summaries_has_no_table(tmp_path: Path) -> 
     assert not (tmp_path / "sweep.json").exists()
 
 
+def test_a_sweep_that_is_told_to_end_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def task(config: DictConfig) -> None:
+        assert config.seed == 0, "no other run begins"
+        sys.exit(STATUS)
+
+    monkeypatch.setattr(sys, "argv", ["train", "-m", "seed=0,1", f"hydra.sweep.dir={tmp_path}/sweep"])
+    with pytest.raises(SystemExit) as ended:
+        run_command(task)
+    assert ended.value.code == STATUS
+
+
 def test_a_run_that_fails_ends_alone(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -78,14 +90,17 @@ def test_a_run_that_fails_ends_alone(
             raise UserError("what a person got wrong")
         if config.seed == 2:
             raise ZeroDivisionError("a defect")
+        if config.seed == 4:
+            sys.exit(7)  # as the supervisor of several processes does
         folder = Path(HydraConfig.get().runtime.output_dir)
         (folder / "summary.json").write_text(json.dumps(summary(1.0, 2.0)))
 
-    monkeypatch.setattr(sys, "argv", ["train", "-m", "seed=0,1,2,3", f"hydra.sweep.dir={tmp_path}/sweep"])
-    with pytest.raises(SystemExit, match=r"error: 2 of 4 runs failed; each one's error\.txt says why"):
+    monkeypatch.setattr(sys, "argv", ["train", "-m", "seed=0,1,2,3,4", f"hydra.sweep.dir={tmp_path}/sweep"])
+    with pytest.raises(SystemExit, match=r"error: 3 of 5 runs failed; each one's error\.txt says why"):
         run_command(task)
     rows = json.loads((tmp_path / "sweep/sweep.json").read_text())
-    assert ["error" in row for row in rows] == [False, True, True, False]
+    assert ["error" in row for row in rows] == [False, True, True, False, True]
+    assert rows[4]["error"].startswith("one of its processes failed, with status 7")
     assert rows[1]["error"] == "what a person got wrong"
     assert rows[2]["error"].endswith("ZeroDivisionError: a defect")
     assert f"error: {tmp_path}/sweep/1: what a person got wrong\n" in capsys.readouterr().err

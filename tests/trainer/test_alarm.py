@@ -164,6 +164,16 @@ def test_an_alarm_ends_the_run_if_it_may(tmp_path: Path) -> None:
     assert run.printed[-1] == "alarm: the run ends at update 10, as callbacks.alarm.stop says"
 
 
+def test_a_run_that_was_ended_ends_again_where_it_goes_on(tmp_path: Path) -> None:
+    run = Run()
+    ended = HackingAlarm(str(tmp_path / "a.jsonl"), stop=True)
+    run.tell(ended, evaluated(0.0, 80), evaluated(1.0, 40))
+    gone_on = HackingAlarm(str(tmp_path / "b.jsonl"), stop=True)
+    gone_on.load_state_dict(ended.state_dict())
+    assert fit(module_of([expert()]), 3, gone_on).global_step == 0
+    assert fit(module_of([expert()]), 3, HackingAlarm(str(tmp_path / "c.jsonl"), stop=True)).global_step == 3
+
+
 class Worse(Observer):
     """Turns the gold judge after an update, and the rewards up."""
 

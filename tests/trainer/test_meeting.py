@@ -9,6 +9,7 @@ from cgpo.trainer.strategies import Joined
 RANKED = {"RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4"}
 SLURM = {
     "SLURM_NTASKS": "4",
+    "SLURM_STEP_NUM_TASKS": "4",
     "SLURM_NTASKS_PER_NODE": "2",
     "SLURM_PROCID": "2",
     "SLURM_LOCALID": "0",
@@ -47,9 +48,14 @@ def test_slurm_has_names_of_its_own(slurm: pytest.MonkeyPatch) -> None:
     assert seat() == Seat(rank=2, local_rank=0, size=4, address="tcp://node07:16234")
 
 
-@pytest.mark.parametrize(("name", "value"), [("SLURM_NTASKS", "1"), ("SLURM_JOB_NAME", "interactive")])
+@pytest.mark.parametrize(("name", "value"), [("SLURM_STEP_NUM_TASKS", "1"), ("SLURM_JOB_NAME", "interactive")])
 def test_one_task_or_a_shell_of_slurm_is_a_person(slurm: pytest.MonkeyPatch, name: str, value: str) -> None:
     slurm.setenv(name, value)
+    assert seat() is None
+
+
+def test_a_batch_script_s_own_command_is_one_process(slurm: pytest.MonkeyPatch) -> None:
+    slurm.delenv("SLURM_STEP_NUM_TASKS")
     assert seat() is None
 
 

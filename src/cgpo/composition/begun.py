@@ -45,10 +45,8 @@ def pick_up(session: Session, callbacks: Mapping[str, Any]) -> Begun:
         callbacks: of which `checkpoints` is told where to begin.
     """
     keeper = callbacks.get("checkpoints")
-    if not session.resumed:
-        return Begun()
     begun = Begun()
-    if session.first:
+    if session.first and session.resumed:
         origin, problems = (None, []) if keeper is None else newest_whole(keeper.folder)
         for problem in problems:
             session.announce(f"{problem}: it is passed over")

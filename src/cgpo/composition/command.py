@@ -27,6 +27,7 @@ from cgpo.composition.supervisor import tie_to_supervisor
 from cgpo.composition.sweep import record_failure
 from cgpo.composition.wording import choose
 from cgpo.errors import UserError
+from cgpo.trainer.preemption import STATUS
 
 WRONG_INPUT = (UserError, HydraException, OmegaConfBaseException)
 """What the user can mend."""
@@ -77,6 +78,11 @@ def _attempt(task: Callable[[DictConfig], None], config: DictConfig, root: str) 
         task(config)
     except WRONG_INPUT as error:
         record_failure(folder, one_line(error, sys.argv[1:], root))
+    except SystemExit as error:
+        if error.code == STATUS:
+            raise  # the whole sweep was told to end
+        if error.code:
+            record_failure(folder, f"one of its processes failed, with status {error.code}; it said why on the screen")
     except Exception:
         record_failure(folder, traceback.format_exc())
 

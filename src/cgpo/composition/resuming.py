@@ -37,7 +37,7 @@ def newest_unfinished(runs: Path, overrides: Sequence[str]) -> Path | None:
         runs: the folder of the days' folders.
         overrides: of the command; those of `trainer` do not count.
     """
-    found = [Run(file.parent) for file in runs.glob("*/*/config.yaml")]
+    found = [run for file in runs.glob("*/*/config.yaml") if (run := Run(file.parent)).command in (None, "train")]
     begun = [run for run in found if not is_complete(run.folder) and _decisive(run.overrides) == _decisive(overrides)]
     return max((run.folder for run in begun), key=lambda folder: folder.stat().st_mtime, default=None)
 

@@ -30,7 +30,7 @@ class NeverOverwrite(Callback):
         taken = seat()
         if supervised():
             return
-        if taken is None or taken.size == 1:
+        if taken is None or taken.size == 1 or config.hydra.job.config_name != "train":
             config.hydra.run.dir = _folder(config)
             return
         join(taken)

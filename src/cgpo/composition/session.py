@@ -15,13 +15,13 @@ from cgpo.composition.models import check_hub
 from cgpo.composition.pipeline import Announce, artifact_store
 from cgpo.composition.plan import Config, plan_of
 from cgpo.composition.process import quiet, screen, set_threads
-from cgpo.composition.resuming import check_same, resume_of
+from cgpo.composition.resuming import LOCK, check_same, resume_of
 from cgpo.composition.run_folder import write_config
 from cgpo.composition.values import check_values
 from cgpo.data.source import PromptSplits
 from cgpo.stages.artifacts import ArtifactStore
 from cgpo.trainer.hardware import Hardware, check_seat, hardware_of
-from cgpo.trainer.meeting import Seat, seat, supervised
+from cgpo.trainer.meeting import Seat, seat, supervised, told
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,16 @@ def begin(config: DictConfig, plan: Config | None = None) -> Session:
     hardware = hardware_of(plan["trainer"])
     check_seat(hardware, taken)
     prompts = load_prompts(plan)
-    resumed = resume_of(config, HydraConfig.get().job.config_name) is not None and (folder / "config.yaml").is_file()
-    if resumed:
-        check_same(folder, config)
-    elif not supervised() and (taken is None or taken.rank == 0):
-        write_config(folder, config)
+    resumed = told(_goes_on(config, folder))
+    if not supervised() and (taken is None or taken.rank == 0):
+        check_same(folder, config) if resumed else write_config(folder, config)
     # What the supervisor has made it has announced, too.
     store = artifact_store(plan, screen(silent=True)[1] if supervised() else announce)
     return Session(folder, console, announce, plan, prompts, store, hardware, taken, resumed)
+
+
+def _goes_on(config: DictConfig, folder: Path) -> bool:
+    """Whether the run was begun before; its supervisor has written the configuration of a new one by now, too."""
+    if resume_of(config, HydraConfig.get().job.config_name) is None:
+        return False
+    return (folder / (LOCK if supervised() else "config.yaml")).is_file()

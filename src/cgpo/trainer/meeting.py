@@ -42,7 +42,8 @@ def seat(environment: Mapping[str, str] = os.environ) -> Seat | None:
     if {"RANK", "LOCAL_RANK", "WORLD_SIZE"} <= environment.keys():
         rank, local_rank, size = (int(environment[name]) for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"))
         return Seat(rank, local_rank, size, environment.get(MEETING, "env://"))
-    if int(environment.get("SLURM_NTASKS", "1")) > 1:
+    # What srun started; a batch script's own python is one process, however many tasks its job may have.
+    if int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
         return _slurm_seat()
     return None
 

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
-from tests.tasks.fakes import expert
+from tests.policy.tiny import prompt
+from tests.tasks.fakes import RuleJudge, always, expert
 from tests.trainer.checkpoint.training import UPDATES, CutOff, CutOffError, assert_same, module, train
 
 from cgpo.processes import ALONE
-from cgpo.trainer.callbacks import Checkpoints
+from cgpo.trainer.callbacks import Checkpoints, Evaluator
 from cgpo.trainer.checkpoint.catalogue import checkpoints
 from cgpo.trainer.checkpoint.writing import write_checkpoint
 from cgpo.trainer.preemption import PreemptedError
@@ -117,6 +118,23 @@ def test_sigterm_ends_the_run_at_the_end_of_an_update_and_saves(tmp_path: Path) 
         train(module([expert()]), Checkpoints(str(tmp_path), every=5), Told(2))
     assert str(ended.value) == f"SIGTERM: the run ends after 3 of {UPDATES} updates, saved in {tmp_path}"
     assert [found.step for found in checkpoints(tmp_path)] == [3]
+
+
+@pytest.mark.parametrize("gold", [None, RuleJudge(always)])
+def test_one_at_each_evaluation_whether_or_not_that_knows_how_good_the_policy_is(gold: Any, tmp_path: Path) -> None:
+    held_out = tuple(prompt(5 + i) for i in range(4))
+    evaluator = Evaluator(prompts=4, prompts_during=4, every=3)
+    train(module([expert(held_out=held_out, gold=gold)]), Checkpoints(str(tmp_path), every=4), evaluator)
+    found = {each.step: each.score for each in checkpoints(tmp_path)}
+    assert found == {4: None, 3: None if gold is None else 1.0}
+
+
+def test_the_logs_of_a_run_whose_checkpoints_lie_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/samples.jsonl").write_text("{}\n")
+    train(module([expert()]), Checkpoints(str(tmp_path / "far/away"), every=4, logs=str(tmp_path / "run")))
+    (found,) = checkpoints(tmp_path / "far/away")
+    assert found.logs["samples.jsonl"] == 3
 
 
 def test_no_more_checkpoints_than_the_policy_keeps(tmp_path: Path) -> None:

@@ -62,9 +62,11 @@ class HackingAlarm(Observer):
         self._panel = Panel(dict(judges or {}))
         self._readings: dict[tuple[str, str], list[Reading]] = defaultdict(list)
         self._on: set[tuple[str, str]] = set()
+        self._stopped = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The file is there from the start."""
+        """The file is there from the start; a run that was ended stays so."""
+        trainer.should_stop |= self._stopped
         if trainer.is_global_zero:
             self.path.touch()
 
@@ -73,7 +75,7 @@ class HackingAlarm(Observer):
         fired = module.trainer.is_global_zero and self._takes_reading(module, expert, result)
         if self.stop and label == "during" and module.trainer.strategy.broadcast(fired):
             module.print(f"alarm: the run ends at update {module.global_step}, as callbacks.alarm.stop says")
-            module.trainer.should_stop = True
+            module.trainer.should_stop = self._stopped = True
 
     def _takes_reading(self, module: LightningModule, expert: Expert, result: Evaluated) -> bool:
         """Whether there is an alarm."""
@@ -96,11 +98,11 @@ class HackingAlarm(Observer):
         return bool(fired)
 
     def state_dict(self) -> dict[str, Any]:
-        """The readings of every task and signal, and which of them give alarm."""
+        """The readings of every task and signal, which of them give alarm, and whether that has ended the run."""
         readings: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(dict)
         for (task, signal), series in self._readings.items():
             readings[task][signal] = [asdict(reading) for reading in series]
-        return {"readings": dict(readings), "on": [list(key) for key in sorted(self._on)]}
+        return {"readings": dict(readings), "on": [list(key) for key in sorted(self._on)], "stopped": self._stopped}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on from these readings: an alarm that is on does not begin again."""
@@ -109,6 +111,7 @@ class HackingAlarm(Observer):
             for signal, series in signals.items():
                 self._readings[task, signal] = [Reading(**reading) for reading in series]
         self._on = {(task, signal) for task, signal in state_dict["on"]}
+        self._stopped = state_dict["stopped"]
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Closes the held-out judges."""

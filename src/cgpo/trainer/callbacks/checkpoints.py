@@ -34,6 +34,7 @@ class Checkpoints(Observer, LightningCheckpoint):
         keep_last: how many of the newest are kept.
         keep_best: how many of the best are kept besides.
         monitor: what is best: the mean over tasks of a number of their evaluations, `success`, `reward` or `kl`.
+        logs: the run's folder, whose logs go back with it to a checkpoint; by default the one that `folder` is in.
         announce: is told what could not be saved.
     """
 
@@ -44,9 +45,11 @@ class Checkpoints(Observer, LightningCheckpoint):
         keep_last: int = 2,
         keep_best: int = 1,
         monitor: str = "success",
+        logs: str | None = None,
         announce: Callable[[str], None] = print,
     ) -> None:
         self.folder = Path(folder)
+        self.logs = self.folder.parent if logs is None else Path(logs)
         self.every = every
         self.keep_last = keep_last
         self.keep_best = keep_best
@@ -71,9 +74,13 @@ class Checkpoints(Observer, LightningCheckpoint):
 
     def on_evaluation(self, module: LightningModule, expert: Expert, label: str, result: Evaluated) -> None:
         """Notes how good the policy is."""
+        if label != "during":
+            return
+        # Also where there is no number: of tensor-parallel peers the first alone has one, and all save together.
+        scores = self._scores.setdefault(module.global_step, [])
         number = getattr(result.result, self.monitor)
-        if label == "during" and number is not None:
-            self._scores.setdefault(module.global_step, []).append(-number if self.monitor == "kl" else number)
+        if number is not None:
+            scores.append(-number if self.monitor == "kl" else number)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -103,7 +110,7 @@ class Checkpoints(Observer, LightningCheckpoint):
     def _save(self, trainer: Trainer, module: Any, step: int) -> str | None:
         scores = self._scores.pop(step, None)
         optimizer: Any = trainer.optimizers[0]
-        logs: Mapping[str, int] = log_sizes(self.folder.parent, trainer.loggers) if module.processes.first else {}
+        logs: Mapping[str, int] = log_sizes(self.logs, trainer.loggers) if module.processes.first else {}
         problem = write_checkpoint(
             self.folder,
             step,

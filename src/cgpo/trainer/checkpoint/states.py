@@ -46,8 +46,8 @@ def restore(trainer: Trainer, module: Any, states: Sequence[State], origin: Chec
     for key, callback in _callbacks(trainer).items():
         found = [state["callbacks"][key] for state in states if state["callbacks"].get(key)]
         if found:
-            same = origin.processes == module.processes.size
-            callback.load_state_dict(found[0] if same else _shared(callback, found, module.processes.first))
+            own = origin.processes == module.processes.size and module.processes.peer == 0
+            callback.load_state_dict(found[0] if own else _shared(callback, found, module.processes.first))
     trainer.fit_loop.load_state_dict(states[0]["loop"])
     _schedule_from(trainer, origin.step)
 
