@@ -54,6 +54,11 @@ def quantize(model: M, kind: str | None) -> M:
     return model
 
 
+def is_quantized(model: nn.Module) -> bool:
+    """Whether `quantize` was here: such weights cannot be cut in pieces."""
+    return any(hasattr(parameter, "__tensor_flatten__") for parameter in model.parameters())
+
+
 def weight_bytes(model: nn.Module) -> int:
     """Bytes of a model's parameters and buffers as they are stored; what is shared counts once."""
     tensors = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}

@@ -53,6 +53,14 @@ def test_a_version_is_of_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert judge_version(elsewhere) != before_elsewhere
 
 
+def test_where_a_model_lies_does_not_decide_its_verdicts() -> None:
+    judge = {"_target_": "cgpo.judges.math.MathJudge"}
+    parts = [
+        judge_version({**judge, "device": device, "parts": [{"device": device}]}) for device in ("cuda:0", "cuda:1")
+    ]
+    assert parts[0] == parts[1] != judge_version({**judge, "parts": [{"depth": 1}]})
+
+
 VERSIONS = """
 import json, sys
 from pathlib import Path

@@ -58,7 +58,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "alone"
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp", "fsdp_tp"])
 def test_two_processes_leave_what_one_leaves(alone: Path, strategy: str) -> None:
     launched(alone.parent, ["cgpo.train"], f"trainer={strategy}", TWO, f"hydra.run.dir={strategy}")
     assert_same_run(alone.parent / strategy, alone)

@@ -3,6 +3,7 @@
 from tests.policy.tiny import prompt
 from tests.tasks.fakes import RuleJudge, even
 
+from cgpo.judges.cache import VerdictCache
 from cgpo.judges.panel import Panel
 from cgpo.judges.silent import Silent
 from cgpo.types import Outcome, Sample
@@ -26,6 +27,14 @@ def test_it_has_the_names_and_types_of_the_panel_that_it_stands_for() -> None:
     assert silent.by_judge.keys() == asked.by_judge.keys()
     assert silent.satisfied.dtype == asked.satisfied.dtype
     assert silent.decided.shape == asked.decided.shape
+
+
+def test_it_has_the_metrics_of_a_panel_that_keeps_verdicts() -> None:
+    panel = Panel({"even": RuleJudge(even)}, cache=VerdictCache())
+    assert panel.cached == ("even",)
+    silent = Silent(panel.names, panel.cached).judge([Sample(prompt(5), "w4")])
+    assert silent.cached == {"even": 0}
+    assert silent.cached.keys() == panel.judge([Sample(prompt(5), "w4")]).cached.keys()
 
 
 def test_of_no_samples_nothing_is_said() -> None:

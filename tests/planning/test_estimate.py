@@ -46,6 +46,12 @@ def test_shards_divide_what_training_holds(precision: str, dtype: str, bytes_eac
     assert found["reference"] == 4 * P / 8
 
 
+def test_a_reward_model_has_a_copy_with_each_tensor_parallel_peer() -> None:
+    strategy = Strategy("fsdp", devices=4, tensor_parallel=2)
+    found = parts(replace(JOB, strategy=strategy, helpers=(Weights("reward", SHAPE),)))
+    assert (found["reference"], found["reward"]) == (4 * P / 4, 4 * P / 2)
+
+
 def test_copies_are_whole_on_every_device() -> None:
     alone, copied = parts(JOB), parts(replace(JOB, strategy=Strategy("ddp", devices=8)))
     assert copied["policy: master weights"] == alone["policy: master weights"]
@@ -81,10 +87,12 @@ def test_logits_are_made_as_many_at_a_time_as_the_policy_makes_on_a_gpu() -> Non
 
 def test_where_models_lie() -> None:
     helpers = (Weights("a", SHAPE, "float32", device="cpu"), Weights("b", SHAPE, "bfloat16", "int8"))
+    helpers += (Weights("c", SHAPE), Weights("d", SHAPE, asked_alone=True))
     found = estimate(replace(JOB, strategy=Strategy("fsdp", devices=2), helpers=helpers))
     by_name = {part.name: part for part in found.parts}
     assert (by_name["a"].host, by_name["a"].bytes) == (True, 4 * P)
-    assert (by_name["b"].host, by_name["b"].bytes) == (False, (SHAPE.linear + 2 * (P - SHAPE.linear)) / 2)
+    assert (by_name["b"].host, by_name["b"].bytes) == (False, SHAPE.linear + 2 * (P - SHAPE.linear)), "never cut"
+    assert (by_name["c"].bytes, by_name["d"].bytes) == (4 * P / 2, 4 * P)
     # While models are read: the policy and its reference once, and the larger of two others in each process.
     assert found.host == 2 * 4 * P + 2 * 4 * P
 

@@ -16,9 +16,11 @@ from torch.distributed.device_mesh import init_device_mesh
 from cgpo.policy.causal import CausalPolicy, describe_policy, load_policy
 from cgpo.policy.critic import Critic
 from cgpo.policy.logprobs import response_logprobs
-from cgpo.policy.sharding import gathered
+from cgpo.policy.sharding import gathered, is_sharded
+from cgpo.quantization import quantize
 from cgpo.trainer.meeting import met, seat
 from cgpo.trainer.placing import shard_all
+from cgpo.trainer.update import ConstrainedUpdate
 
 PROMPTS = [[5, 6, 7, 8], [9]]
 RESPONSES = torch.tensor([[20, 21, 1, 0], [4, 22, 7, 8]])
@@ -43,12 +45,15 @@ def check(path: Path, rank: int, meshes: tuple[Any, Any], lora: dict[str, Any] |
     settings = {"path": str(path), "lora": lora}
     whole = trio(load_policy(**settings))
     parted = trio((load_policy if rank == 0 else describe_policy)(**settings))
+    ConstrainedUpdate(packing=True).attach(parted[0])  # tried where the weights are, and nowhere else
     assert (rank == 0) != all(parameter.is_meta for parameter in parted[0].model.parameters())
     for critic in (whole[2], parted[2]):
         nn.init.ones_(critic.head.weight)  # a head of zeros would tell nothing
     wanted = answers(*deepcopy(whole) if lora is None else whole)
     policy, reference, critic = parted
-    shard_all([policy.model, critic, reference.model], [], meshes, False)
+    frozen = load_policy(str(path)).model, quantize(load_policy(str(path)).model, "int8")
+    shard_all([policy.model, critic, reference.model], frozen, meshes, False)
+    assert [is_sharded(model) for model in frozen] == [True, False], "quantised weights cannot be cut"
     for found, expected in zip(answers(policy, reference, critic), wanted, strict=True):
         torch.testing.assert_close(found, expected)
     names = [list(dict(model.named_parameters())) for model in (policy.model, whole[0].model)]

@@ -33,3 +33,12 @@ def placed(config: Any, device: str) -> Any:
     if isinstance(config, list):
         return [placed(value, device) for value in config]
     return config
+
+
+def without_device(config: Any) -> Any:
+    """A configuration without its keys `device`: where a model lies does not decide what it says."""
+    if isinstance(config, Mapping):
+        return {key: without_device(value) for key, value in config.items() if key != "device"}
+    if isinstance(config, list):
+        return [without_device(value) for value in config]
+    return config

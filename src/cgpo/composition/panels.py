@@ -13,6 +13,7 @@ from hydra.utils import get_object
 
 import cgpo.judges
 from cgpo.composition.classes import make
+from cgpo.composition.devices import without_device
 from cgpo.composition.plan import Config
 from cgpo.named_files import file_states
 from cgpo.protocols import Judge
@@ -39,6 +40,7 @@ def judge_version(config: Config) -> str:
     A file is known by size and time of its last change, a folder by its files. What is not seen: a model on a hub that
     changes under its name, and other modules that a judge of the user's own imports; `Judge.version` is for those.
     """
+    config = without_device(config)
     text = json.dumps(
         [config, file_states(config), [_source(target) for target in _targets(config)]], sort_keys=True, default=str
     )

@@ -104,7 +104,7 @@ def _helpers(plan: Config) -> Iterator[Weights]:
     for names in shared.values():
         config = plan["judges"][names[0]]
         shape = shape_of(_architecture(config["model"], plan))
-        yield _weights(f"judge: {', '.join(names)}", shape, config, "auto")
+        yield replace(_weights(f"judge: {', '.join(names)}", shape, config, "auto"), asked_alone=True)
 
 
 def _weights(name: str, shape: Any, config: Mapping[str, Any], dtype: str) -> Weights:

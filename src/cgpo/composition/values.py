@@ -71,6 +71,7 @@ RULES: Mapping[str, Rule] = {
     "callbacks.watchdog.act": (lambda value: isinstance(value, bool), "true or false"),
     "update.max_tokens": whole(1),
     "update.epochs": whole(1),
+    "update.packing": (lambda value: isinstance(value, bool), "true or false"),
     "update.recompute_logprobs": (lambda value: isinstance(value, bool), "true, false or auto"),
     "update.critic_learning_rate": (lambda value: value is None or POSITIVE[0](value), "a number above 0, or null"),
 }

@@ -11,6 +11,7 @@ from cgpo.errors import UserError
 from cgpo.judges.panel import Panel
 from cgpo.policy.logprobs import batched_logprobs
 from cgpo.policy.responses import rollout_responses
+from cgpo.policy.sharding import gathered, models_of
 from cgpo.protocols import Policy, RewardModel, Sampler
 from cgpo.tasks.expert import Expert
 from cgpo.tensors import masked_sum
@@ -65,7 +66,8 @@ def assess(
     own = expert.panel.submit(samples)
     also = None if expert.also is None else expert.also.submit(samples)
     gold = None if expert.gold is None else Panel({"gold": expert.gold}, on_error="raise").submit(samples)
-    reward = expert.reward.score(samples)
+    with gathered(*models_of(expert.reward)):
+        reward = expert.reward.score(samples)
     if not reward.isfinite().all():
         raise UserError(f"tasks.{expert.name}.reward: the reward model answered a reward that is not finite")
     log_ratio = None if reference is None else log_ratios(policy, reference, rollout, max_tokens)

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+import torch
+
 T = TypeVar("T")
 _Work = tuple[Future[Any], Callable[[], Any]]
 
@@ -21,7 +23,7 @@ def in_background(name: str, work: Callable[[], T]) -> Future[T]:
         work: its result, or what it raises, is the future's.
     """
     future: Future[T] = Future()
-    threading.Thread(target=_do, args=((future, work),), name=name, daemon=True).start()
+    threading.Thread(target=_do, args=((future, _on_this_device(work)),), name=name, daemon=True).start()
     return future
 
 
@@ -44,7 +46,7 @@ class InTurn:
             if self._line is None:
                 self._start(())
             assert self._line is not None
-            self._line.add((future, work))
+            self._line.add((future, _on_this_device(work)))
         return future
 
     def leave(self, future: Future[Any]) -> None:
@@ -103,6 +105,19 @@ class _Line:
             work = self._waiting.popleft()
             self._at = work[0]
             return work
+
+
+def _on_this_device(work: Callable[[], T]) -> Callable[[], T]:
+    """The work on the GPU that is current now: a new thread's is the machine's first."""
+    if not torch.cuda.is_initialized():
+        return work
+    device = torch.cuda.current_device()
+
+    def there() -> T:
+        with torch.cuda.device(device):
+            return work()
+
+    return there
 
 
 def _do(work: _Work) -> None:

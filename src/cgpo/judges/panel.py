@@ -94,6 +94,11 @@ class Panel:
         """The language models that judges of this process run, where they say so by `models`."""
         return [model for member in self._members.values() for model in member.models]
 
+    @property
+    def cached(self) -> tuple[str, ...]:
+        """The judges whose verdicts are kept."""
+        return tuple(name for name, member in self._members.items() if member.keeps_verdicts)
+
     def judge(self, samples: Sequence[Sample]) -> Verdicts:
         """Verdicts on `N` responses; equal responses to equal prompts are judged once.
 

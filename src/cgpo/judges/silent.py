@@ -15,16 +15,19 @@ class Silent:
 
     Args:
         names: of the judges that it stands for.
+        cached: those of them whose verdicts are kept, so that metrics have the same names everywhere.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], cached: Sequence[str] = ()) -> None:
         self.names = tuple(names)
+        self.cached = tuple(cached)
 
     def judge(self, samples: Sequence[Sample]) -> Verdicts:
         """No judge was asked."""
         nothing = (Verdict(Outcome.NOT_ASKED, "another process asks"),) * len(samples)
         all_of_them = torch.ones(len(samples), dtype=torch.bool)
-        return Verdicts(dict.fromkeys(self.names, nothing), all_of_them, all_of_them, dict.fromkeys(self.names, 0.0))
+        by_judge, seconds = dict.fromkeys(self.names, nothing), dict.fromkeys(self.names, 0.0)
+        return Verdicts(by_judge, all_of_them, all_of_them, seconds, dict.fromkeys(self.cached, 0))
 
     def submit(self, samples: Sequence[Sample]) -> Future[Verdicts]:
         """The same, at once."""

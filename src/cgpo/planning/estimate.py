@@ -103,13 +103,15 @@ def _state(job: Job) -> Iterable[Part]:
 
 def _models(job: Job) -> Iterable[Part]:
     """What is not trained, and what loading takes: a model is read whole before it is put in its place."""
-    for model in (*([job.reference] if job.reference else []), *job.helpers):
-        host = model.device == "cpu"
-        yield Part(model.name, model.stored if host else model.stored / job.strategy.shards, host=host)
+    fsdp = job.strategy.name == "fsdp"
+    # The reference is cut over tensor-parallel peers as the policy is; a reward model has a copy with each of them.
+    pieces = [(job.reference, job.strategy.shards)] if job.reference else []
+    pieces += [(model, job.strategy.replicas if fsdp else 1) for model in job.helpers]
+    for model, shards in pieces:
+        yield Part(model.name, model.stored / (1 if model.whole else shards), host=model.device == "cpu")
 
     # Of pieces the first process reads them all; a reference that lies elsewhere, or in fewer bits, is made by each.
-    beside = job.reference is None or (job.reference.device != "cpu" and job.reference.quantization is None)
-    first = job.strategy.name == "fsdp" and beside
+    first = fsdp and (job.reference is None or not job.reference.whole)
     copies = 1 if job.reference is None else 2
     name = f"loading: the policy{'' if copies == 1 else ' and its reference'}{' (first process)' if first else ''}"
     yield Part(name, copies * job.policy.stored, ("loading",), host=True, first=first)
@@ -144,10 +146,11 @@ def _scorers(job: Job) -> list[Weights]:
 
 
 def _scoring(job: Job, model: Weights, tokens: int) -> float:
-    """Bytes of a forward pass without gradients: one layer at a time, its weights gathered where they are sharded."""
+    """Bytes of a forward pass without gradients: one layer at a time, all weights gathered where they are sharded."""
     number = min(BYTES[model.dtype], job.computing)
     layer = of_layer(model.shape, tokens, BFLOAT16 if number == 2 else FLOAT32)
-    gathered = _gathered(model, number, job.strategy.tensor_parallel) if job.strategy.name == "fsdp" else 0.0
+    cut = job.strategy.tensor_parallel if model in (job.policy, job.reference) else 1
+    gathered = model.shape.parameters * number / cut if job.strategy.name == "fsdp" and not model.whole else 0.0
     return layer / 2 + gathered + of_logits(model.shape, min(_chunk(model.shape), tokens)) / 2
 
 

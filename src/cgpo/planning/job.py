@@ -74,6 +74,7 @@ class Weights:
         dtype: as `BYTES` names them.
         quantization: `None`, `int8` or `int4`.
         device: `gpu`, or `cpu` for the host's memory.
+        asked_alone: each process asks it in its own time, so that it is whole in each.
     """
 
     name: str
@@ -81,6 +82,12 @@ class Weights:
     dtype: str = "float32"
     quantization: str | None = None
     device: str = "gpu"
+    asked_alone: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is never cut in pieces."""
+        return self.asked_alone or self.quantization is not None or self.device == "cpu"
 
     @property
     def stored(self) -> float:

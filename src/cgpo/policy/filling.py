@@ -9,9 +9,14 @@ from torch import distributed, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 
 
+def is_described(model: nn.Module) -> bool:
+    """Whether it is known how a model looks, and not which weights it has."""
+    return any(parameter.is_meta for parameter in model.parameters())
+
+
 def weights_of(model: nn.Module) -> dict[str, Any]:
     """A model's weights by name, to `fill` its pieces from; none where it is only described."""
-    return {} if _is_described(model) else model.state_dict()
+    return {} if is_described(model) else model.state_dict()
 
 
 def reserve(model: nn.Module) -> None:
@@ -19,7 +24,7 @@ def reserve(model: nn.Module) -> None:
 
     The memory behind them is taken only where something is written, and so only as much as the pieces are.
     """
-    if not _is_described(model):
+    if not is_described(model):
         return
     named = dict(model.named_parameters(remove_duplicate=False))
     first = {id(parameter): name for name, parameter in reversed(named.items())}
@@ -41,7 +46,3 @@ def fill(model: nn.Module, weights: Mapping[str, Any]) -> None:
     set_model_state_dict(model, dict(weights), options=options)
     for buffer in model.buffers():
         distributed.broadcast(buffer, src=0)
-
-
-def _is_described(model: nn.Module) -> bool:
-    return any(parameter.is_meta for parameter in model.parameters())

@@ -65,6 +65,11 @@ def layers(model: nn.Module) -> list[nn.Module]:
     return [module for module in model.modules() if type(module).__name__ in kinds]
 
 
+def models_of(holder: object) -> list[nn.Module]:
+    """The language models that a reward model or a panel runs in this process, where it says so by `models`."""
+    return list(getattr(holder, "models", ()))
+
+
 def is_sharded(model: nn.Module) -> bool:
     """Whether a model's weights lie in pieces, so that a pass needs all processes."""
     return isinstance(model, FSDPModule)

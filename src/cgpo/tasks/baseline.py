@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from cgpo.policy.sharding import gathered, models_of
 from cgpo.protocols import Policy
 from cgpo.seeds import derived_seed
 from cgpo.tasks.expert import Expert
@@ -68,14 +69,23 @@ class BaselineCache:
 
     def texts(self, prompts: Sequence[Prompt]) -> list[str]:
         """The baselines of some prompts, without waiting for their judges."""
-        missing = list({p.key: p for p in prompts if p.key not in self._known}.values())
-        if missing:
-            samples = [Sample(p, text) for p, text in zip(missing, self._responses(missing), strict=True)]
-            verdicts = self._expert.panel.submit(samples)
-            rewards = self._expert.reward.score(samples).tolist()
-            for index, (sample, reward) in enumerate(zip(samples, rewards, strict=True)):
-                self._known[sample.prompt.key] = _Judged(sample.response, reward, verdicts, index)
+        if self.lacks(prompts):
+            self.make(prompts)
         return [self._known[p.key].text for p in prompts]
+
+    def make(self, prompts: Sequence[Prompt]) -> None:
+        """Draws and scores the baselines that are new, and sends them to the judges.
+
+        Where models lie in pieces all processes call this together, those that lack none included.
+        """
+        missing = list({p.key: p for p in prompts if p.key not in self._known}.values())
+        with gathered(self._reference.model):
+            samples = [Sample(p, text) for p, text in zip(missing, self._responses(missing), strict=True)]
+        verdicts = self._expert.panel.submit(samples)
+        with gathered(*models_of(self._expert.reward)):
+            rewards = self._expert.reward.score(samples).tolist()
+        for index, (sample, reward) in enumerate(zip(samples, rewards, strict=True)):
+            self._known[sample.prompt.key] = _Judged(sample.response, reward, verdicts, index)
 
     def lookup(self, prompts: Sequence[Prompt]) -> list[BaselineResponse]:
         """The baselines of some prompts, judged."""

@@ -14,7 +14,6 @@ from cgpo.processes import ALONE, Processes
 from cgpo.protocols import Policy, RewardModel
 from cgpo.seeds import derived_seed
 from cgpo.tasks.expert import Expert
-from cgpo.trainer.placing import models_of
 from cgpo.types import Outcome, Prompt, Rollout, Verdict, Verdicts
 
 
@@ -83,9 +82,9 @@ def evaluate(
     """
     own = processes.places(len(prompts))
     seeds = [derived_seed(seed, "evaluation", expert.name, place) for place in own]
-    with gathered(policy.model, reference.model, *models_of(expert.reward), *models_of(expert.panel)):
+    with gathered(policy.model):
         rollout = expert.sampler.sample(policy, [prompts[place] for place in own], 1, seeds)
-        found = assess(policy, reference, expert, rollout, measures, max_tokens)
+    found = assess(policy, reference, expert, rollout, measures, max_tokens)
     if processes.size > 1:
         places = [processes.places(len(prompts), rank=rank) for rank in range(processes.size)]
         found = together(processes.objects(found.to("cpu")), places)

@@ -17,14 +17,14 @@ from torch import Tensor
 
 from cgpo.judges.silent import Silent
 from cgpo.policy.causal import CausalPolicy
-from cgpo.policy.sharding import gathered, is_sharded
+from cgpo.policy.sharding import gathered, is_sharded, models_of
 from cgpo.processes import ALONE
 from cgpo.seeds import derived_seed
 from cgpo.tasks.baseline import BaselineCache, BaselineResponse
 from cgpo.tasks.expert import Expert
 from cgpo.trainer.gradients import by_mesh, settled_gradient
 from cgpo.trainer.observer import observers
-from cgpo.trainer.placing import models_of, shard_all
+from cgpo.trainer.placing import shard_all
 from cgpo.trainer.sharing import whole_batch
 from cgpo.trainer.soundness import not_finite
 from cgpo.trainer.strategies import meshes_of, processes_of
@@ -103,24 +103,17 @@ class CGPOModule(LightningModule):
         sizes = [expert.batch_size for expert in self.experts]
         self._offsets = {e.name: offset for e, offset in zip(self.experts, accumulate(sizes, initial=0), strict=False)}
 
-    @property
-    def judge_models(self) -> list[torch.nn.Module]:
-        """The language models of this process's judges."""
-        found = [model for expert in self.experts for model in models_of(expert.panel)]
-        return list({id(model): model for model in found}.values())
-
     def configure_model(self) -> None:
         """Finds out who shares the batch, and leaves each process its piece where models are sharded."""
         trainer: Any = self.trainer
         self.processes = self.update.processes = processes_of(trainer)
         if self.processes.peer:
-            self.experts = tuple(replace(e, panel=Silent(e.panel.names), gold=None, also=None) for e in self.experts)
-            self.baselines = self._baselines()
+            self._fall_silent()
         meshes = meshes_of(trainer)
         if meshes is not None and not is_sharded(self.model):
             rewards = [model for expert in self.experts for model in models_of(expert.reward)]
             own = [self.model, self.critic, None if self._reference_stays else self.reference.model]
-            shard_all([model for model in own if model is not None], [*rewards, *self.judge_models], meshes, self.mixed)
+            shard_all([model for model in own if model is not None], rewards, meshes, self.mixed)
 
     def on_fit_start(self) -> None:
         """Puts the reference beside the policy; it is no submodule, so that no checkpoint carries it."""
@@ -142,12 +135,11 @@ class CGPOModule(LightningModule):
         optimizer: Any = self.optimizers()
         optimizer.zero_grad()
         self.problems.clear()
-        with gathered(*self.judge_models):
-            drawn = {expert.name: self.draw(expert, batch[expert.name]) for expert in self.experts}
-            assessed: dict[str, Assessed] = {}
-            for expert in self.experts:
-                assessed[expert.name] = self.assess(expert, drawn.pop(expert.name))
-                self.improve(expert, assessed[expert.name])
+        drawn = {expert.name: self.draw(expert, batch[expert.name]) for expert in self.experts}
+        assessed: dict[str, Assessed] = {}
+        for expert in self.experts:
+            assessed[expert.name] = self.assess(expert, drawn.pop(expert.name))
+            self.improve(expert, assessed[expert.name])
         for _ in range(1, self.update.epochs):
             with self.stage("step"):
                 self.settle()
@@ -190,8 +182,8 @@ class CGPOModule(LightningModule):
         """Draws and scores baseline responses that are new, and sends them to the judges; all processes together."""
         baselines = self.baselines[expert.name]
         if self.processes.any(baselines.lacks(prompts)):
-            with self.stage("baselines", expert), gathered(self.reference.model, *models_of(expert.reward)):
-                baselines.texts(prompts)
+            with self.stage("baselines", expert):
+                baselines.make(prompts)
 
     def assess(self, expert: Expert, drawn: Drawn) -> Assessed:
         """Waits for a task's verdicts, and gathers what its optimizer sees."""
@@ -245,6 +237,16 @@ class CGPOModule(LightningModule):
             groups += [{"params": of_mesh, "lr": rate} for of_mesh in by_mesh(self.critic.parameters())]
         optimizer = self._weight_optimizer(groups)
         return [optimizer], [torch.optim.lr_scheduler.LambdaLR(optimizer, self._schedule)]
+
+    def _fall_silent(self) -> None:
+        """Leaves the judging to the first of tensor-parallel peers, who has the same samples."""
+        for model in (model for expert in self.experts for model in models_of(expert.panel)):
+            torch.nn.Module.to(model, "cpu")
+        self.experts = tuple(
+            replace(e, panel=Silent(e.panel.names, getattr(e.panel, "cached", ())), gold=None, also=None)
+            for e in self.experts
+        )
+        self.baselines = self._baselines()
 
     def _baselines(self) -> dict[str, BaselineCache]:
         return {e.name: BaselineCache(e, self.reference, self.seed, self.baseline) for e in self.experts}

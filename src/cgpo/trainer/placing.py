@@ -10,11 +10,7 @@ from torch import nn
 from cgpo.policy.adapters import SharedBase
 from cgpo.policy.filling import fill, reserve, weights_of
 from cgpo.policy.sharding import is_sharded, shard, split_matrices
-
-
-def models_of(holder: object) -> list[nn.Module]:
-    """The language models that a reward model or a panel runs in this process, where it says so by `models`."""
-    return list(getattr(holder, "models", ()))
+from cgpo.quantization import is_quantized
 
 
 def shard_all(own: Iterable[nn.Module], frozen: Iterable[nn.Module], meshes: tuple[Any, Any], mixed: bool) -> None:
@@ -23,7 +19,8 @@ def shard_all(own: Iterable[nn.Module], frozen: Iterable[nn.Module], meshes: tup
     Args:
         own: the policy, its critic and the reference: their matrices are cut over tensor-parallel peers, too. The
             first process has read their weights; in the others they may be only described.
-        frozen: reward and judge models; one that was put on another kind of device than the policy stays whole there.
+        frozen: reward models; one that was put on another kind of device than the policy, or quantised, stays whole.
+            Judges' models are no part of this: they work in threads, at times of their own.
         meshes: of the processes that share the batch, and of the tensor-parallel peers.
         mixed: the policy's own models compute in bfloat16.
     """
@@ -38,5 +35,6 @@ def shard_all(own: Iterable[nn.Module], frozen: Iterable[nn.Module], meshes: tup
         shard(model, data, mixed)
         fill(model, weights)
     for model in frozen:
-        if not is_sharded(model) and next(model.parameters()).device.type == data.device_type:
+        beside = next(model.parameters()).device.type == data.device_type
+        if beside and not is_sharded(model) and not is_quantized(model):
             shard(model, data)

@@ -12,6 +12,7 @@ from torch import Tensor
 from cgpo.errors import UserError
 from cgpo.policy.causal import CausalPolicy
 from cgpo.policy.critic import Critic
+from cgpo.policy.filling import is_described
 from cgpo.policy.packing import require_packing
 from cgpo.policy.responses import Responses, baseline_responses, rollout_responses
 from cgpo.processes import ALONE, Processes
@@ -84,7 +85,7 @@ class ConstrainedUpdate:
         Raises:
             UserError: rows are to be packed, and the policy would read them as one text.
         """
-        if self.packing:
+        if self.packing and not is_described(policy.model):  # then the process that has the weights tries it
             require_packing(policy.model)
         if self.critic_learning_rate is not None:
             self.critic = Critic(policy.model)
