@@ -74,7 +74,7 @@ def run(session: Session, plan: Config, start: float) -> None:
         experts = build_experts(plan, session.prompts, policy, session.announce)
         device = training_device(plan["trainer"])
         setting = plan["trainer"]["threads"]
-        threads = begun.threads or choose_threads(setting, policy, experts[0], device, hardware.processes)
+        threads = begun.threads or choose_threads(setting, policy, experts[0], device, hardware.devices)
         module = build_module(plan, hardware, policy, experts)
         loggers = [csv_logger(session.folder, begun.rows), *make(plan["logger"]).values()] if session.first else []
         try:

@@ -10,10 +10,10 @@ from tests.policy.tiny import tiny_model, tiny_policy
 from torch.distributed.device_mesh import init_device_mesh
 
 from cgpo.policy.adapters import SharedBase
-from cgpo.policy.sharding import gathered, is_sharded
+from cgpo.policy.sharding import gathered, is_sharded, models_of
 from cgpo.processes import ALONE
 from cgpo.trainer.meeting import Seat, met
-from cgpo.trainer.placing import models_of, shard_all
+from cgpo.trainer.placing import shard_all
 from cgpo.trainer.strategies import Replicated, meshes_of, processes_of, strategy_of
 
 

@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import Callback, Checkpoint, TQDMProgressBar
 from lightning.pytorch.loggers import Logger
 
 from cgpo.policy.causal import CausalPolicy
+from cgpo.policy.filling import is_described
 from cgpo.tasks.expert import Expert
 from cgpo.trainer.hardware import Hardware
 from cgpo.trainer.meeting import Seat, seat
@@ -68,7 +69,7 @@ def choose_threads(
         device: that it will be run on; there is nothing to measure where that is a GPU.
         processes: of this machine.
     """
-    if setting == "auto" and processes > 1:
+    if setting == "auto" and (processes > 1 or is_described(policy.model)):
         setting = max(1, len(os.sched_getaffinity(0)) // processes)
     if setting != "auto":
         torch.set_num_threads(int(setting))
