@@ -11,7 +11,6 @@ import argparse
 import csv
 import json
 import os
-import platform
 import signal
 import statistics
 import subprocess
@@ -19,14 +18,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import date
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from facts import cpu
+from facts import machine
 from lightning.pytorch.callbacks import Callback
 from plan import RUN
 from transformers import AutoConfig, AutoModelForCausalLM
@@ -159,13 +156,8 @@ def main() -> None:
         assert status == -signal.SIGKILL
         _, resumed = train("tiny", folder, *every)
     report = {
-        "date": date.today().isoformat(),
-        "device": cpu(),
-        "cores": len(os.sched_getaffinity(0)),
+        **machine(("cgpo", "torch", "lightning")),
         "threads": 1,
-        "python": platform.python_version(),
-        "versions": {package: version(package) for package in ("cgpo", "torch", "lightning")},
-        "load_average": round(os.getloadavg()[0], 1),
         "rounds": options.rounds,
         "checkpoint": disk,
         "seconds_in_a_run": step,

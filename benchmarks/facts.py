@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import platform
+from collections.abc import Iterable
+from datetime import date
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+
+
+def machine(packages: Iterable[str]) -> dict[str, Any]:
+    """The day, the machine and how busy it is, and the versions of some packages."""
+    return {
+        "date": date.today().isoformat(),
+        "device": cpu(),
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        "versions": {package: version(package) for package in packages},
+        "load_average": round(os.getloadavg()[0], 1),
+    }
 
 
 def cpu() -> str:

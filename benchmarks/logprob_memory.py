@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from facts import cpu
+from facts import machine
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -144,17 +140,12 @@ def _comparison(rows: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
 
 def _facts(options: argparse.Namespace) -> dict[str, Any]:
     return {
-        "date": date.today().isoformat(),
-        "device": cpu(),
-        "cores": len(os.sched_getaffinity(0)),
+        **machine(("cgpo", "torch", "transformers")),
         "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "versions": {package: version(package) for package in ("cgpo", "torch", "transformers")},
         "vocabulary": options.vocabulary,
         "hidden": options.hidden,
         "tokens": options.rows * options.tokens,
         "rounds": options.rounds,
-        "load_average": round(os.getloadavg()[0], 1),
     }
 
 

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 from cases import CASES, COPIES, PROMPTS, SHAPES
-from facts import cpu
+from facts import machine
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import cgpo  # noqa: F401  first: it says how OpenMP's threads wait, which torch reads when it is loaded
@@ -44,15 +40,10 @@ def main() -> None:
     torch.set_num_threads(1)
     rows = [_measure(name, options.rounds) for name in options.models]
     report = {
-        "date": date.today().isoformat(),
-        "device": cpu(),
-        "cores": len(os.sched_getaffinity(0)),
+        **machine(("cgpo", "torch", "transformers")),
         "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "versions": {package: version(package) for package in ("cgpo", "torch", "transformers")},
         "responses": f"{PROMPTS * COPIES} of {CASES[1].name}, after prompts of {PROMPT}",
         "rounds": options.rounds,
-        "load_average": round(os.getloadavg()[0], 1),
         "rows": rows,
     }
     options.output.parent.mkdir(parents=True, exist_ok=True)

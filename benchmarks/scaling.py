@@ -5,14 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 from statistics import mean, median
 from tempfile import TemporaryDirectory
@@ -20,7 +17,7 @@ from typing import Any
 
 import torch
 from cases import CASES, COPIES, PROMPTS, SHAPES, model_folder, prompt_texts
-from facts import cpu
+from facts import machine
 from ours import Ours
 from transformers import AutoTokenizer
 
@@ -69,15 +66,10 @@ def main() -> None:
         row["speed"] = round(rows[0]["seconds"] / row["seconds"], 2)
         row["efficiency"] = round(row["speed"] / (row["processes"] * row["threads"]), 2)
     report = {
-        "date": date.today().isoformat(),
-        "device": cpu(),
-        "cores": len(os.sched_getaffinity(0)),
-        "python": platform.python_version(),
-        "versions": {package: version(package) for package in ("cgpo", "torch", "lightning", "transformers")},
+        **machine(("cgpo", "torch", "lightning", "transformers")),
         "model": f"{options.model}, {weights}",
         "batch": f"{PROMPTS} prompts × {COPIES} responses of {CASES[1].name}",
         "steps": options.steps * options.rounds,
-        "load_average": round(os.getloadavg()[0], 1),
         "rows": rows,
     }
     options.output.parent.mkdir(parents=True, exist_ok=True)

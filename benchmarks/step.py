@@ -7,20 +7,17 @@ import importlib.util
 import json
 import logging
 import os
-import platform
 import statistics
 import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 from cases import CASES, COPIES, PROMPTS, SHAPES, Case, force_lengths, model_folder, prompt_texts
-from facts import cpu
+from facts import machine
 from floor import Floor, Timed
 from ours import Ours
 from rich.console import Console
@@ -137,16 +134,11 @@ def _microseconds(seconds: list[float], tokens: list[int]) -> float:
 def _facts(options: argparse.Namespace) -> dict[str, Any]:
     packages = ("cgpo", "torch", "transformers", "lightning", *(("trl",) if HAS_TRL else ()))
     return {
-        "date": date.today().isoformat(),
-        "device": cpu(),
-        "cores": len(os.sched_getaffinity(0)),
-        "python": platform.python_version(),
-        "versions": {package: version(package) for package in packages},
+        **machine(packages),
         "prompts": PROMPTS,
         "responses_per_prompt": COPIES,
         "rounds": options.rounds,
         "steps_a_round": options.steps,
-        "load_average": round(os.getloadavg()[0], 1),
     }
 
 

@@ -2,16 +2,15 @@
 
 import json
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch.loggers import Logger
 from tests.policy.tiny import prompt
 from tests.tasks.fakes import RuleJudge, WordReward, even, expert
+from tests.trainer.cases_of_processes import Rows
 from tests.trainer.test_module import fit, module_of
 
 from cgpo.judges.panel import Panel
@@ -22,28 +21,6 @@ from cgpo.trainer.observer import Observer
 from cgpo.types import Baseline, Objective, Outcome, Prompt, Rollout, Scored, Verdict, Verdicts
 
 LN3 = math.log(3.0)
-
-
-class Rows(Logger):
-    """Keeps what it is handed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rows: list[tuple[int | None, dict[str, float]]] = []
-
-    @property
-    def name(self) -> str:
-        return "rows"
-
-    @property
-    def version(self) -> int:
-        return 0
-
-    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        pass
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        self.rows.append((step, dict(metrics)))
 
 
 TASK = expert(name="chat")
