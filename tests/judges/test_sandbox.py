@@ -145,7 +145,8 @@ def test_a_worker_killed_from_outside_is_replaced_without_losing_a_verdict() -> 
 
 def test_without_isolation_it_warns_at_each_start_and_tests_as_ever(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        sandbox = Sandbox(timeout=1.0, memory_mb=256, isolation=NONE)
+        # Many processes: without isolation those of other tests, which run at the same time, count too.
+        sandbox = Sandbox(timeout=1.0, memory_mb=256, processes=1000, isolation=NONE)
         Sandbox(isolation=NONE).close()
     warnings = [record.getMessage() for record in caplog.records]
     assert len(warnings) == 2

@@ -89,7 +89,7 @@ class Sandbox:
     Args:
         timeout: wall-clock seconds a run.
         memory_mb: memory of a run, all its processes and files together, and the address space of each.
-        processes: most processes and threads of a run.
+        processes: most processes and threads of a run; without isolation of all that the user runs.
         isolation: `bubblewrap`, or `none_i_accept_the_risk`, which warns and goes on without it.
 
     Raises:
