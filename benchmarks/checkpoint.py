@@ -29,13 +29,13 @@ from plan import RUN
 from transformers import AutoConfig, AutoModelForCausalLM
 
 import cgpo
-from cgpo.composition.process import quiet
-from cgpo.processes import ALONE
+from cgpo.distributed.process_group import ALONE
+from cgpo.files import write_whole
+from cgpo.runs.process import quiet
 from cgpo.stages.suite import suite_tokenizer
-from cgpo.trainer.checkpoint.catalogue import checkpoints
-from cgpo.trainer.checkpoint.contents import load_tensors, trained_tensors
-from cgpo.trainer.checkpoint.writing import write_checkpoint
-from cgpo.whole_files import write_whole
+from cgpo.training.checkpoints.catalogue import checkpoints
+from cgpo.training.checkpoints.reading import load_tensors, trained_tensors
+from cgpo.training.checkpoints.writing import write_checkpoint
 
 ROOT = Path(__file__).parents[1]
 SIZES = {

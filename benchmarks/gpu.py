@@ -28,7 +28,7 @@ from gpu_tables import tables
 from rich.console import Console
 
 import cgpo  # noqa: F401  first: it says how OpenMP's threads wait, which torch reads when it is loaded
-from cgpo.whole_files import write_whole
+from cgpo.files import write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 KINDS = ("step", "decode", "trl")

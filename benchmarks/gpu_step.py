@@ -14,15 +14,15 @@ from gpu_policies import Sizes, build_policy, force_lengths, prompt_texts, rewar
 from lightning import LightningModule, Trainer
 from torch import Tensor
 
-from cgpo.judges.panel import Panel
+from cgpo.judges.panel.panel import Panel
 from cgpo.optimizer import CRPG
 from cgpo.policy.causal import CausalPolicy
 from cgpo.rollout import DecodingSampler
 from cgpo.tasks.expert import Expert
-from cgpo.trainer.module import CGPOModule
-from cgpo.trainer.observer import Observer
-from cgpo.trainer.steps import Steps
-from cgpo.trainer.update import ConstrainedUpdate
+from cgpo.training.module import CGPOModule
+from cgpo.training.observer import Observer
+from cgpo.training.steps import Steps
+from cgpo.training.update import ConstrainedUpdate
 from cgpo.types import Prompt, Rollout, Sample
 
 STAGES = ("rollout", "reward", "reference", "update", "step")

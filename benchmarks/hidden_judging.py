@@ -27,16 +27,16 @@ from transformers.utils import logging as transformers_logging
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import cgpo  # noqa: F401  first: it says how OpenMP's threads wait, which torch reads when it is loaded
-from cgpo.judges.panel import Panel
-from cgpo.judges.processes import ProcessJudge
+from cgpo.judges.panel.panel import Panel
+from cgpo.judges.panel.process_judge import ProcessJudge
 from cgpo.optimizer import CRPG
 from cgpo.policy.causal import load_policy
 from cgpo.protocols import Judge
 from cgpo.rollout import DecodingSampler
 from cgpo.tasks.expert import Expert
-from cgpo.trainer.module import CGPOModule
-from cgpo.trainer.observer import Observer
-from cgpo.trainer.update import ConstrainedUpdate
+from cgpo.training.module import CGPOModule
+from cgpo.training.observer import Observer
+from cgpo.training.update import ConstrainedUpdate
 from cgpo.types import Prompt, Verdicts
 
 CASE = Case("96 tokens each", 96, 96, 96)

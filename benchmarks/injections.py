@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from cgpo.composition.session import quiet
-from cgpo.judges.language_model import LanguageModelJudge
+from cgpo.judges.language_model.judge import LanguageModelJudge
+from cgpo.runs.session import quiet
 from cgpo.stages.suite import SuiteJudgeSamples
 from cgpo.types import Outcome, Prompt, Sample
 

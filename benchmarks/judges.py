@@ -20,10 +20,10 @@ from rich.table import Table
 
 from cgpo.judges.code import CodeJudge
 from cgpo.judges.instruction_following import InstructionFollowingJudge
-from cgpo.judges.math import MathJudge
+from cgpo.judges.math.judge import MathJudge
 from cgpo.judges.refusal import RefusalRulesJudge
-from cgpo.judges.sandbox import Sandbox, Tests
 from cgpo.protocols import Judge
+from cgpo.sandbox.sandbox import Sandbox, Tests
 from cgpo.types import Outcome, Prompt, Sample
 
 ROOT = Path(__file__).resolve().parents[1]

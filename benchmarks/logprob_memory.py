@@ -23,8 +23,8 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import cgpo  # noqa: F401  first: it says how OpenMP's threads wait, which torch reads when it is loaded
+from cgpo.files import write_whole
 from cgpo.policy.logprobs import joined, response_logprobs
-from cgpo.whole_files import write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 WAYS = ("plain", "chunked")

@@ -13,15 +13,15 @@ from floor import Timed, now
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from cgpo.judges.panel import Panel
+from cgpo.judges.panel.panel import Panel
 from cgpo.optimizer import CRPG
 from cgpo.policy.causal import load_policy
 from cgpo.rollout import DecodingSampler
 from cgpo.tasks.expert import Expert
-from cgpo.trainer.module import CGPOModule
-from cgpo.trainer.observer import Observer
-from cgpo.trainer.steps import Steps
-from cgpo.trainer.update import ConstrainedUpdate
+from cgpo.training.module import CGPOModule
+from cgpo.training.observer import Observer
+from cgpo.training.steps import Steps
+from cgpo.training.update import ConstrainedUpdate
 from cgpo.types import Prompt, Rollout, Sample
 
 warnings.filterwarnings("ignore", module="lightning")

@@ -16,15 +16,14 @@ from facts import machine
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import cgpo  # noqa: F401  first: it says how OpenMP's threads wait, which torch reads when it is loaded
+from cgpo.files import write_whole
 from cgpo.policy.logprobs import response_logprobs
-from cgpo.policy.micro_batches import packed_batches, snug_batches
-from cgpo.policy.packing import packed_logprobs, require_packing
-from cgpo.whole_files import write_whole
+from cgpo.policy.micro_batches import length_grouped_batches, packed_batches, packed_logprobs, require_packing
 
 ROOT = Path(__file__).resolve().parents[1]
 PROMPT = 10
 WAYS: dict[str, tuple[Callable[..., Any], Callable[[Sequence[int], int], list[list[int]]], int]] = {
-    "padded, 8192": (response_logprobs, snug_batches, 8192),
+    "padded, 8192": (response_logprobs, length_grouped_batches, 8192),
     "packed, 8192": (packed_logprobs, packed_batches, 8192),
     "packed, 1024": (packed_logprobs, packed_batches, 1024),
     "packed, 512": (packed_logprobs, packed_batches, 512),

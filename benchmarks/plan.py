@@ -19,10 +19,9 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from cgpo.planning.activations import FLOAT32, of_update
-from cgpo.planning.estimate import PHASES, Estimate, estimate
-from cgpo.planning.job import Job, Strategy, Weights
-from cgpo.planning.shape import shape_of
+from cgpo.memory.estimate import PHASES, Estimate, estimate
+from cgpo.memory.job import Job, Strategy, Weights
+from cgpo.memory.shape import FLOAT32, of_update, shape_of
 from cgpo.stages.suite import suite_tokenizer
 
 RESULTS = Path(__file__).parents[1] / "results/plan.json"
@@ -32,7 +31,7 @@ SIZES = {
 }
 MEASURED = """
 from pathlib import Path
-from cgpo.composition.command import run_command
+from cgpo.cli.command import run_command
 from cgpo.train import train
 run_command(train)
 print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])

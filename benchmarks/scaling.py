@@ -22,9 +22,9 @@ from ours import Ours
 from transformers import AutoTokenizer
 
 import cgpo  # noqa: F401  first: it says how OpenMP's threads wait, which torch reads when it is loaded
-from cgpo.trainer.meeting import MEETING, Seat, met, seat
-from cgpo.trainer.strategies import Joined, strategy_of
-from cgpo.whole_files import write_whole
+from cgpo.distributed.rendezvous import RENDEZVOUS, Rendezvous, find_rendezvous, joined_processes
+from cgpo.files import write_whole
+from cgpo.training.strategies import Joined, strategy_of
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_SECONDS = 600
@@ -99,7 +99,7 @@ def _start(way: Way, rank: int, folder: Path, steps: int, meeting: str) -> subpr
     with (Path(meeting) / f"{rank}.txt").open("w") as said:
         return subprocess.Popen(
             [sys.executable, __file__, way.strategy, str(way.threads), str(folder), str(steps), meeting],
-            env={**os.environ, **own, MEETING: f"file://{meeting}/processes", "OMP_NUM_THREADS": str(way.threads)},
+            env={**os.environ, **own, RENDEZVOUS: f"file://{meeting}/processes", "OMP_NUM_THREADS": str(way.threads)},
             stdout=said,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -109,7 +109,7 @@ def _start(way: Way, rank: int, folder: Path, steps: int, meeting: str) -> subpr
 def _process(arguments: Sequence[str]) -> None:
     """One of the processes of a way; leaves what it timed."""
     strategy, threads, folder, steps, meeting = arguments
-    taken = seat()
+    taken = find_rendezvous()
     assert taken is not None
     torch.set_num_threads(int(threads))
     ours = Ours(folder, prompt_texts(AutoTokenizer.from_pretrained(folder)), CASES[1])
@@ -121,7 +121,7 @@ def _process(arguments: Sequence[str]) -> None:
             "plugins": [Joined(taken, taken.size)],
             "use_distributed_sampler": False,
         }
-    with met(taken if settings else Seat()):
+    with joined_processes(taken if settings else Rendezvous()):
         timed = ours.run(int(steps), **settings)
     (Path(meeting) / f"{taken.rank}.json").write_text(json.dumps(asdict(timed)))
 

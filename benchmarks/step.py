@@ -28,7 +28,7 @@ from transformers.utils import logging as transformers_logging
 os.environ["HF_HUB_OFFLINE"] = os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # read when they are imported
 
 import cgpo  # noqa: F401  first: it says how OpenMP's threads wait, which torch reads when it is loaded
-from cgpo.trainer.threads import fastest_threads
+from cgpo.training.fit import fastest_threads
 
 ROOT = Path(__file__).resolve().parents[1]
 HAS_TRL = importlib.util.find_spec("trl") is not None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from cgpo.runs import Run, load_run
+from cgpo.run_files import Run, load_run
 
 SERIES = (("with judges", "#1b7837"), ("without judges", "#b2182b"))
 

@@ -3,7 +3,7 @@ from dataclasses import FrozenInstanceError, replace
 import pytest
 import torch
 
-from cgpo.types import Baseline, Outcome, Prompt, Rollout, Scored, Verdict, Verdicts
+from cgpo.types import Baseline, Outcome, Prompt, Rollout, TrainingBatch, Verdict, Verdicts
 
 
 def a_rollout() -> Rollout:
@@ -21,11 +21,11 @@ def a_rollout() -> Rollout:
     )
 
 
-def a_scored() -> Scored:
+def a_scored() -> TrainingBatch:
     flag = torch.ones(1, 2, dtype=torch.bool)
     value = torch.full((1, 2), 0.1)
     baseline = Baseline(value[:, 0], flag[:, 0], value[:, :1], flag[:, :1])
-    return Scored(
+    return TrainingBatch(
         value[..., None],
         value[..., None],
         value[..., None],

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from cgpo.types import Objective, Prompt, Rollout, Sample, Scored, Verdict, Verdicts
+from cgpo.types import Objective, Prompt, Rollout, Sample, TrainingBatch, Verdict, Verdicts
 
 
 class Policy(Protocol):
@@ -164,6 +164,6 @@ class ConstrainedOptimizer(Protocol):
         """The fewest responses to a prompt that the objective can work with."""
         ...
 
-    def __call__(self, scored: Scored) -> Objective:
+    def __call__(self, batch: TrainingBatch) -> Objective:
         """The loss and its metrics."""
         ...

@@ -9,25 +9,24 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from cgpo.composition.begun import pick_up
-from cgpo.composition.build import build_experts, close_panels
-from cgpo.composition.classes import make
-from cgpo.composition.command import run_command
-from cgpo.composition.devices import training_device
-from cgpo.composition.module import build_module
-from cgpo.composition.plan import Config
-from cgpo.composition.resuming import alone_in, is_complete
-from cgpo.composition.session import Session, begin
-from cgpo.composition.supervisor import supervise
-from cgpo.policy.causal import describe_policy, load_policy
-from cgpo.policy.export import write_policy
-from cgpo.policy.sharding import whole_state
-from cgpo.trainer.fit import choose_threads, fit
-from cgpo.trainer.loggers import close, csv_logger
-from cgpo.trainer.meeting import Seat, met
-from cgpo.trainer.module import CGPOModule
-from cgpo.trainer.preemption import STATUS, PreemptedError
-from cgpo.trainer.summary import show, summarise, write_summary
+from cgpo.build.components import make
+from cgpo.build.devices import training_device
+from cgpo.build.module import build_module
+from cgpo.build.plan import Config
+from cgpo.build.tasks import build_experts, close_panels
+from cgpo.cli.command import run_command
+from cgpo.distributed.rendezvous import Rendezvous, joined_processes
+from cgpo.distributed.sharding import whole_state
+from cgpo.policy.causal import describe_policy, load_policy, write_policy
+from cgpo.runs.launcher import supervise
+from cgpo.runs.resume import alone_in, is_complete
+from cgpo.runs.resume_point import find_resume_point
+from cgpo.runs.session import Session, begin
+from cgpo.training.fit import choose_threads, fit
+from cgpo.training.loggers import close, csv_logger
+from cgpo.training.module import CGPOModule
+from cgpo.training.preemption import STATUS, PreemptedError
+from cgpo.training.summary import show, summarise, write_summary
 
 
 def train(config: DictConfig) -> None:
@@ -45,11 +44,11 @@ def train(config: DictConfig) -> None:
         return
     made = {key: store.resolve(session.plan[key]) for key in ("model", "tasks", "reward", "judges", "callbacks")}
     plan = {**session.plan, **made}
-    if session.seat is None and hardware.processes > 1:
+    if session.rendezvous is None and hardware.processes > 1:
         supervise(session.folder, hardware.devices)
         return
     try:
-        with nullcontext() if hardware.strategy == "single" else met(session.seat or Seat()):
+        with nullcontext() if hardware.strategy == "single" else joined_processes(session.rendezvous or Rendezvous()):
             run(session, plan, start)
     except PreemptedError as error:
         session.announce(f"{error}; the same command with trainer.resume=auto goes on")
@@ -69,16 +68,18 @@ def run(session: Session, plan: Config, start: float) -> None:
     """
     hardware, callbacks = session.hardware, make(plan["callbacks"])
     with alone_in(session.folder) if session.first else nullcontext():
-        begun = pick_up(session, callbacks)
+        resume_point = find_resume_point(session, callbacks)
         policy = (load_policy if session.reads_weights else describe_policy)(**plan["model"])
         experts = build_experts(plan, session.prompts, policy, session.announce)
         device = training_device(plan["trainer"])
         setting = plan["trainer"]["threads"]
-        threads = begun.threads or choose_threads(setting, policy, experts[0], device, hardware.devices)
+        threads = resume_point.threads or choose_threads(setting, policy, experts[0], device, hardware.devices)
         module = build_module(plan, hardware, policy, experts)
-        loggers = [csv_logger(session.folder, begun.rows), *make(plan["logger"]).values()] if session.first else []
+        loggers = (
+            [csv_logger(session.folder, resume_point.rows), *make(plan["logger"]).values()] if session.first else []
+        )
         try:
-            fit(module, plan["updates"], hardware, list(callbacks.values()), loggers, begun.updates)
+            fit(module, plan["updates"], hardware, list(callbacks.values()), loggers, resume_point.updates)
         finally:
             close(loggers)
             close_panels(experts)

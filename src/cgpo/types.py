@@ -175,7 +175,7 @@ class Baseline(Carrier):
 
 
 @dataclass(frozen=True)
-class Scored(Carrier):
+class TrainingBatch(Carrier):
     """A task's whole batch, as a constrained optimizer sees it.
 
     Attributes:
@@ -214,7 +214,7 @@ class Objective:
     """What a constrained optimizer answers.
 
     Attributes:
-        loss: `[]` scalar to be minimised, attached to `Scored.logprobs` (and `Baseline.logprobs`) even where it is 0.
+        loss: `[]` scalar to be minimised, attached to `TrainingBatch.logprobs` (and `Baseline.logprobs`) even where it is 0.
         metrics: scalars to be logged under `objective/<task>/`.
     """
 

@@ -12,19 +12,18 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf, open_dict
 from transformers import AutoModelForSequenceClassification
 
-from cgpo.composition.build import build_experts, close_panels, load_prompts
-from cgpo.composition.classes import make
-from cgpo.composition.pipeline import check_recipes
-from cgpo.composition.plan import Config, plan_of, resolved
-from cgpo.composition.values import RULES, check_values
+from cgpo.build.artifacts import check_recipes
+from cgpo.build.components import make
+from cgpo.build.plan import Config, plan_of, resolved
+from cgpo.build.tasks import build_experts, close_panels, load_prompts
+from cgpo.build.values import RULES, check_values
 from cgpo.errors import UserError
 from cgpo.policy.causal import load_policy
-from cgpo.reproduction.jobs import jobs_of
-from cgpo.reproduction.methods import comparison_of
+from cgpo.reproduction.jobs import comparison_of, jobs_of
 from cgpo.stages.artifacts import _replaced
 from cgpo.stages.suite import SuitePolicy
-from cgpo.trainer.hardware import hardware_of
-from cgpo.trainer.loggers import wandb_logger
+from cgpo.training.hardware import hardware_of
+from cgpo.training.loggers import wandb_logger
 
 CONF = Path(__file__).parents[2] / "conf"
 FILES = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.rglob("*.yaml"))

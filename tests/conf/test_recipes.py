@@ -12,12 +12,12 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from tests.conf.test_conf import CONF, TASKS, composed, of_group, plan
 
-from cgpo.composition.models import named_models
-from cgpo.composition.planning import job_of, planning_plan
-from cgpo.composition.values import check_values
+from cgpo.build.models import named_models
+from cgpo.build.planning import job_of, planning_plan
+from cgpo.build.values import check_values
 from cgpo.errors import UserError
-from cgpo.planning.estimate import estimate
-from cgpo.planning.shape import shape_of
+from cgpo.memory.estimate import estimate
+from cgpo.memory.shape import shape_of
 
 RECIPES = ["llama_70b", "llama_8b", "qwen_0_5b", "qwen_7b"]
 PUBLISHED = {
@@ -99,7 +99,7 @@ def test_auto_is_the_device_that_the_process_trains_on(monkeypatch: pytest.Monke
 
 
 def test_quantization_without_its_library_is_refused_at_start_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cgpo.quantization.find_spec", {"torchao": None}.get)
+    monkeypatch.setattr("cgpo.models.quantization.find_spec", {"torchao": None}.get)
     with pytest.raises(UserError, match=r"reward\.helpfulness\.quantization: int8 needs the package torchao: pip"):
         check_values(plan("models_quantization=int8"))
     with pytest.raises(UserError, match=r"reference_quantization is 'int3': choose null, int8 or int4"):

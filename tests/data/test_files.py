@@ -5,8 +5,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from cgpo.data.files import read_rows
-from cgpo.data.tables import optional_module
+from cgpo.data.files import optional_module, read_rows
 from cgpo.errors import UserError
 
 

@@ -1,7 +1,6 @@
 import pytest
 
-from cgpo.data.mixture import Mixture
-from cgpo.data.source import PromptSplits
+from cgpo.data.source import Mixture, PromptSplits
 from cgpo.errors import UserError
 from cgpo.types import Prompt
 

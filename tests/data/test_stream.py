@@ -1,7 +1,7 @@
 import pytest
 
-from cgpo.data.fit import fits_context
-from cgpo.data.stream import batch_at
+from cgpo.data.source import fits_context
+from cgpo.training.steps import batch_at
 from cgpo.types import Prompt
 
 PROMPTS = tuple(Prompt(f"rows:{i}", f"{i}") for i in range(10))

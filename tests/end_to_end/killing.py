@@ -12,7 +12,7 @@ from pathlib import Path
 from lightning import LightningModule
 
 from cgpo.tasks.expert import Expert
-from cgpo.trainer.observer import Observer
+from cgpo.training.observer import Observer
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`python -m cgpo.judge` as a person types it."""
+"""`python -m cgpo.cli.judge` as a person types it."""
 
 import json
 import re
@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from tests.end_to_end.tiny import cgpo
 
-from cgpo.composition.command import run_command
-from cgpo.judge import judge
+from cgpo.cli.command import run_command
+from cgpo.cli.judge import judge
 
 ROOT = Path(__file__).parents[2]
 ROWS = [
@@ -97,7 +97,7 @@ def slow(folder: Path) -> list[str]:
 def begun(folder: Path, line: list[str], rows: int) -> subprocess.Popen[str]:
     """The command with a judge that takes a second a row, once it has written some rows."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "cgpo.judge", *line],
+        [sys.executable, "-m", "cgpo.cli.judge", *line],
         cwd=folder,
         env={"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(folder), "PAUSE": "1"},
         stderr=subprocess.PIPE,

@@ -66,12 +66,12 @@ def test_killed_on_the_way_it_ends_the_same(folder: Path, whole: Path) -> None:
 
 
 def test_told_to_end_it_saves_and_is_found_again(folder: Path, whole: Path) -> None:
-    told = train(folder, "trainer.resume=auto", kills=[Kill(4, "rollout", number=signal.SIGTERM)])
-    assert told.returncode == 128 + signal.SIGTERM, told.stderr
+    broadcast = train(folder, "trainer.resume=auto", kills=[Kill(4, "rollout", number=signal.SIGTERM)])
+    assert broadcast.returncode == 128 + signal.SIGTERM, broadcast.stderr
     (run,) = (file.parent for file in (folder / "runs").glob("*/*/config.yaml"))
     end = f"SIGTERM: the run ends after 5 of {UPDATES} updates, saved in {run}/checkpoints"
-    assert f"{end}; the same command with trainer.resume=auto goes on" in told.stdout
-    assert "Traceback" not in told.stdout + told.stderr
+    assert f"{end}; the same command with trainer.resume=auto goes on" in broadcast.stdout
+    assert "Traceback" not in broadcast.stdout + broadcast.stderr
     assert (run / "checkpoints/step-00000005").is_dir()
 
     # Newer ones: of another command, and one that has come to its end.

@@ -10,7 +10,7 @@ from tests.end_to_end.killing import Kill, read
 from tests.end_to_end.resuming import CUT_OFF, assert_same, train
 
 from cgpo.seeds import derived_seed
-from cgpo.trainer.checkpoint.catalogue import newest_whole
+from cgpo.training.checkpoints.catalogue import newest_whole
 
 KILLS = 20
 STAGES = ("rollout", "judges", "update", "reference", "checkpoint")

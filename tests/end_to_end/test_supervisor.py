@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cgpo.composition.supervisor import GRACE_SECONDS
+from cgpo.runs.launcher import GRACE_SECONDS
 from cgpo.stages.suite import SuitePolicy
 
 CALLBACK = '''
@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 
 from cgpo.errors import UserError
-from cgpo.trainer.observer import Observer
+from cgpo.training.observer import Observer
 
 
 class Trouble(Observer):

@@ -1,4 +1,4 @@
-"""`python -m cgpo.train_judge` as a person types it."""
+"""`python -m cgpo.cli.train_judge` as a person types it."""
 
 import json
 import shlex
@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from tests.end_to_end.tiny import cgpo
 
-from cgpo.composition.command import run_command
+from cgpo.cli.command import run_command
+from cgpo.cli.train_judge import train_judge
 from cgpo.stages.suite import SuiteJudgeSamples, SuitePolicy
-from cgpo.train_judge import train_judge
 
 GIVEN = "input=rows.jsonl output=judge model.path=policy template=suite_safety"
 

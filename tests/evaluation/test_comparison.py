@@ -8,10 +8,10 @@ import pytest
 from tests.policy.tiny import prompt, tiny_policy
 from tests.tasks.fakes import CountingSampler, RuleJudge, even, expert, never
 
-from cgpo.evaluation.assessment import Drawing, HeldOut
+from cgpo.evaluation.assessment import Decoding, HeldOutTask
 from cgpo.evaluation.comparison import Comparison, Settings
 from cgpo.evaluation.samples import SampleFile
-from cgpo.judges.panel import Panel
+from cgpo.judges.panel.panel import Panel
 from cgpo.rollout import DecodingSampler
 
 PROMPTS = tuple(prompt(5 + i, 20 - i) for i in range(6))
@@ -19,16 +19,18 @@ PANEL = Panel({"even": RuleJudge(even), "never": RuleJudge(never)})
 SETTINGS = Settings(seed=3, pass_at=(1, 3), win_by=("reward", "never"), resamples=100)
 
 
-def held_out(sampled: Any = None, **fields: Any) -> HeldOut:
+def held_out(sampled: Any = None, **fields: Any) -> HeldOutTask:
     task = expert(held_out=PROMPTS, panel=PANEL.of(["even"]), also=PANEL.of(["never"]), gold=RuleJudge(even), **fields)
     drawings = {
-        "sampled": Drawing(sampled or DecodingSampler(6), 3),
-        "greedy": Drawing(DecodingSampler(6, top_k=1), 1),
+        "sampled": Decoding(sampled or DecodingSampler(6), 3),
+        "greedy": Decoding(DecodingSampler(6, top_k=1), 1),
     }
-    return HeldOut(task, PROMPTS, drawings)
+    return HeldOutTask(task, PROMPTS, drawings)
 
 
-def compared(folder: Path, task: HeldOut, policies: dict[str, int], opponent: int = 1, **keep: Any) -> dict[str, Any]:
+def compared(
+    folder: Path, task: HeldOutTask, policies: dict[str, int], opponent: int = 1, **keep: Any
+) -> dict[str, Any]:
     said: list[str] = []
     comparison = Comparison([task], SETTINGS, SampleFile(folder / "samples.jsonl", **keep), said.append)
     reference = tiny_policy(1)

@@ -154,12 +154,12 @@ ATTACKS = {
     "an exception with an odd name": "def add(a, b): raise type('\\0', (Exception,), {})",
     # ---- the link to the tester
     "the link's code replaced": (
-        "import sys\nwire = sys.modules['cgpo.judges.inside.wire']\n"
+        "import sys\nwire = sys.modules['cgpo.sandbox.inside.messages']\n"
         "wire.encode = lambda value, refer: 3\nwire.json.dumps = lambda m: '[\"ok\", 3, []]'\n"
-        "sys.modules['cgpo.judges.inside.program'].encode = wire.encode" + WRONG
+        "sys.modules['cgpo.sandbox.inside.program'].encode = wire.encode" + WRONG
     ),
     "the tester's code replaced in the program's process": (
-        "import sys\nt = sys.modules['cgpo.judges.inside.tester']\nt._problem = lambda *a: None\n"
+        "import sys\nt = sys.modules['cgpo.sandbox.inside.tester']\nt._problem = lambda *a: None\n"
         "t.run = lambda link, report, work: report.send(['done', 3, work['nonce']])" + WRONG
     ),
     "the link closed": "import os\nos.closerange(0, 1024)" + WRONG,

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from attacks import ATTACKS, REACHES, RIGHT, RIGHT_SCRIPT, SCRIPT_ATTACKS, SCRIPT_PAIRS, TESTS
 
 from cgpo.errors import UserError
-from cgpo.judges.sandbox import Report, Sandbox, Tests
+from cgpo.sandbox.sandbox import Report, Sandbox, Tests
 
 ASSERTIONS = Tests(tuple(TESTS))
 PAIRS = Tests(tuple(text for _, text in SCRIPT_PAIRS), inputs=tuple(text for text, _ in SCRIPT_PAIRS))

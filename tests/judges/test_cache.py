@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from cgpo.errors import UserError
-from cgpo.judges.cache import VerdictCache
-from cgpo.judges.panel import Panel
+from cgpo.judges.panel.cache import VerdictCache
+from cgpo.judges.panel.panel import Panel
 from cgpo.types import Outcome, Prompt, Sample, Verdict
 
 S, V, N, U = Outcome.SATISFIED, Outcome.VIOLATED, Outcome.NOT_APPLICABLE, Outcome.UNDECIDED
@@ -82,7 +82,7 @@ def test_a_file_that_is_locked_is_done_without(tmp_path: Path, caplog: pytest.Lo
 
 WRITER = """
 import sys
-from cgpo.judges.cache import VerdictCache
+from cgpo.judges.panel.cache import VerdictCache
 from cgpo.types import Outcome, Verdict
 
 path, name, count = sys.argv[1:]

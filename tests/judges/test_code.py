@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from cgpo.errors import UserError
-from cgpo.judges import sandbox
 from cgpo.judges.code import CodeJudge
+from cgpo.sandbox import sandbox
 from cgpo.types import Outcome, Prompt, Sample, Verdict
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"

@@ -6,7 +6,7 @@ import pytest
 
 from cgpo.errors import UserError
 from cgpo.judges.code import CodeJudge
-from cgpo.judges.inside.streams import difference
+from cgpo.sandbox.inside.streams import difference
 from cgpo.types import Outcome, Prompt, Sample, Verdict
 
 SUM = "a, b = map(int, input().split())\nprint(a + b)"

@@ -11,8 +11,8 @@ import pytest
 from tests.judges.scripted_server import Reply, Script, ScriptedServer, said
 
 from cgpo.errors import UserError
-from cgpo.judges.background import in_background
-from cgpo.judges.language_model import LanguageModelJudge
+from cgpo.judges.language_model.judge import LanguageModelJudge
+from cgpo.judges.panel.background import in_background
 from cgpo.types import Outcome, Prompt, Sample, Verdict
 
 pytest.importorskip("openai", reason="the extra endpoint is not installed")

@@ -6,8 +6,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cgpo.judges.endpoint.reading import has_logprobs, is_completion, read, spent
-from cgpo.judges.question import Said, Unanswered, Weighed
+from cgpo.judges.language_model.endpoint.reading import has_logprobs, is_completion, read, spent
+from cgpo.judges.language_model.question import Said, Unanswered, Weighed
 
 WORDS = ("yes", "no")
 LEAVES = (

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgpo.judges.fenced import Block, blocks, last_block
+from cgpo.judges.code import Block, blocks, last_block
 
 
 @pytest.mark.parametrize(

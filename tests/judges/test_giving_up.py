@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from cgpo.errors import UserError
-from cgpo.judges.at_work import AtWork, judges_at_work
-from cgpo.judges.cache import VerdictCache
 from cgpo.judges.code import CodeJudge
-from cgpo.judges.member import JudgeError
-from cgpo.judges.panel import Panel
-from cgpo.judges.processes import ProcessJudge
+from cgpo.judges.panel.batch import JudgeActivity, active_judges
+from cgpo.judges.panel.cache import VerdictCache
+from cgpo.judges.panel.panel import Panel
+from cgpo.judges.panel.process_judge import ProcessJudge
+from cgpo.judges.panel.worker import JudgeError
 from cgpo.protocols import Cost
 from cgpo.types import Outcome, Prompt, Sample, Verdict
 
@@ -44,9 +44,9 @@ def eventually(look: Callable[[], Any], seconds: float = 30.0) -> Any:
     return seen
 
 
-def at_work(judge: str, when: Callable[[AtWork], bool] = lambda work: True) -> AtWork:
-    def look() -> AtWork | None:
-        return next((work for work in judges_at_work() if work.judge == judge and when(work)), None)
+def activity(judge: str, when: Callable[[JudgeActivity], bool] = lambda work: True) -> JudgeActivity:
+    def look() -> JudgeActivity | None:
+        return next((work for work in active_judges() if work.judge == judge and when(work)), None)
 
     return eventually(look)
 
@@ -90,12 +90,12 @@ def sleeper(request: pytest.FixtureRequest) -> Iterator[Sleeps]:
 def test_what_a_judge_is_at_is_known_while_it_is_at_it(sleeper: Sleeps) -> None:
     before = time.monotonic()
     answer = Panel({"one of a kind": sleeper}).submit(samples("a", "sleep"))
-    work = at_work("one of a kind")
+    work = activity("one of a kind")
     assert (work.asked, work.keys) == (2, ["row 0", "row 1"])
     assert before <= work.began <= time.monotonic()
     sleeper.release.set()
     answer.result(timeout=10)
-    assert [work for work in judges_at_work() if work.judge == "one of a kind"] == []
+    assert [work for work in active_judges() if work.judge == "one of a kind"] == []
 
 
 def test_a_judge_that_cannot_be_interrupted_is_left_behind_and_asked_again_in_another_thread(sleeper: Sleeps) -> None:
@@ -103,7 +103,7 @@ def test_a_judge_that_cannot_be_interrupted_is_left_behind_and_asked_again_in_an
     panel = Panel({"judge": sleeper, "other": Awake()}, cache=cache, versions={"judge": "1", "other": "2"})
     panel.judge(samples("a"))
     stuck = panel.submit(samples("a", "sleep"))
-    at_work("judge", lambda work: work.keys == ["row 1"]).give_up("no answer for 3 s")
+    activity("judge", lambda work: work.keys == ["row 1"]).give_up("no answer for 3 s")
     verdicts = stuck.result(timeout=10)
     assert said(verdicts) == [(S, "awake"), (U, "no answer for 3 s")], "what was known stays known"
     assert said(verdicts, "other") == [(S, "awake")] * 2
@@ -119,7 +119,7 @@ def test_a_judge_that_cannot_be_interrupted_is_left_behind_and_asked_again_in_an
 def test_what_waited_behind_a_batch_that_is_given_up_is_judged(sleeper: Sleeps) -> None:
     panel = Panel({"judge": sleeper})
     stuck = panel.submit(samples("sleep"))
-    work = at_work("judge")
+    work = activity("judge")
     waiting = [panel.submit(samples(text)) for text in "ab"]
     assert not any(answer.done() for answer in waiting)
     work.give_up("late")
@@ -147,7 +147,7 @@ def test_the_threads_of_judges_that_are_gone_end() -> None:
 def test_closing_ends_the_waiting(sleeper: Sleeps) -> None:
     panel = Panel({"judge": sleeper})
     stuck = panel.submit(samples("sleep"))
-    at_work("judge")
+    activity("judge")
     panel.close()
     assert stuck.exception(timeout=10) is not None
 
@@ -180,7 +180,7 @@ class Stoppable(Sleeps):
 
 def test_a_judge_that_can_be_interrupted_says_where_it_is_and_keeps_what_it_has() -> None:
     answer = Panel({"judge": Stoppable()}).submit(samples("a", "sleep", "b"))
-    at_work("judge", lambda work: work.keys == ["row 1"]).give_up("late")
+    activity("judge", lambda work: work.keys == ["row 1"]).give_up("late")
     assert said(answer.result(timeout=10)) == [(V, "long"), (U, "late"), (U, "late")]
 
 
@@ -188,10 +188,10 @@ def test_a_judge_that_can_be_interrupted_says_where_it_is_and_keeps_what_it_has(
 def test_an_interrupted_judge_that_raises_is_undecided_whatever_its_failures_count_as(on_error: str) -> None:
     panel = Panel({"judge": Stoppable(OSError("killed"))}, on_error=on_error)
     answer = panel.submit(samples("a", "sleep"))
-    at_work("judge", lambda work: work.keys == ["row 1"]).give_up("late")
+    activity("judge", lambda work: work.keys == ["row 1"]).give_up("late")
     assert said(answer.result(timeout=10)) == [(U, "late")] * 2
     failing = Panel({"judge": Stoppable(OSError("killed"))}, on_error="raise")
-    failing._members["judge"]._judge.release.set()  # pyright: ignore
+    failing._workers["judge"]._judge.release.set()  # pyright: ignore
     with pytest.raises(JudgeError):
         failing.judge(samples("sleep"))
 
@@ -205,8 +205,8 @@ def test_a_judge_that_fails_to_end_is_left_behind_after_its_grace(caplog: pytest
     judge = Stubborn()
     panel = Panel({"judge": judge})
     answer = panel.submit(samples("sleep"))
-    at_work("judge")
-    panel._members["judge"].give_up("late", grace=0.05)  # pyright: ignore[reportPrivateUsage]
+    activity("judge")
+    panel._workers["judge"].give_up("late", grace=0.05)  # pyright: ignore[reportPrivateUsage]
     assert said(answer.result(timeout=10)) == [(U, "late")]
     assert [record.message for record in caplog.records] == [
         "judge judge cannot be interrupted: OSError: nothing to kill"
@@ -244,7 +244,7 @@ def test_the_stuck_process_of_a_judge_is_killed_and_replaced(recipe: Any) -> Non
     panel = Panel({"judge": judge})
     before = [int(reason) for _, reason in said(panel.judge(samples("a", "b")))]
     answer = panel.submit(samples("sleep", "c", "d", "e"))
-    at_work("judge", lambda work: work.keys == ["row 0", "row 2"]).give_up("late")
+    activity("judge", lambda work: work.keys == ["row 0", "row 2"]).give_up("late")
     found = said(answer.result(timeout=10))
     assert found == [(U, "late"), (S, str(before[1])), (U, "late"), (S, str(before[1]))]
     assert not Path(f"/proc/{before[0]}").exists()
@@ -266,7 +266,7 @@ def test_the_programs_that_run_are_killed_and_their_sandboxes_replaced() -> None
         pytest.skip(str(error))
     panel = Panel({"code": judge})
     answer = panel.submit(samples(ADDS, ENDLESS, "no program", ADDS, **TESTS))
-    at_work("code", lambda work: work.keys == ["row 1"]).give_up("late")
+    activity("code", lambda work: work.keys == ["row 1"]).give_up("late")
     found = said(answer.result(timeout=10), "code")
     assert [outcome for outcome, _ in found] == [S, U, V, U]
     assert found[1][1] == found[3][1] == "late"
@@ -276,8 +276,8 @@ def test_the_programs_that_run_are_killed_and_their_sandboxes_replaced() -> None
 
 EXIT = """
 import time
-from cgpo.judges.at_work import judges_at_work
-from cgpo.judges.panel import Panel
+from cgpo.judges.panel.batch import judges_at_work
+from cgpo.judges.panel.panel import Panel
 from cgpo.types import Prompt, Sample
 
 class Endless:

@@ -5,8 +5,8 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from cgpo.errors import UserError
-from cgpo.judges.language_model import LanguageModelJudge
-from cgpo.judges.rendering import answer_token, load_template, render
+from cgpo.judges.language_model.judge import LanguageModelJudge
+from cgpo.judges.language_model.rendering import answer_token, load_template, render
 from cgpo.types import Outcome, Prompt, Sample
 
 WORD_BAD = 9

@@ -6,9 +6,9 @@ import pytest
 from tests.policy.tiny import WORDS, prompt, save_tiny, tiny_tokenizer, words
 
 from cgpo.errors import UserError
-from cgpo.judges.encoding import LLAMA_GUARD
-from cgpo.judges.language_model import LanguageModelJudge
-from cgpo.judges.rendering import answer_token, load_template, render
+from cgpo.judges.language_model.judge import LanguageModelJudge
+from cgpo.judges.language_model.rendering import answer_token, load_template, render
+from cgpo.judges.language_model.untrusted_text import LLAMA_GUARD
 from cgpo.types import Sample
 
 ASKS = (

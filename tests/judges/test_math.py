@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from cgpo.errors import UserError
-from cgpo.judges.answers import extract
-from cgpo.judges.math import MathJudge
-from cgpo.judges.plain import same
+from cgpo.judges.math.answer_equality import same
+from cgpo.judges.math.judge import MathJudge, extract
 from cgpo.types import Outcome, Prompt, Sample, Verdict
 
 SOLUTIONS = Path(__file__).parents[2].parent / "shared" / "data" / "gsm8k" / "model_solutions.jsonl"

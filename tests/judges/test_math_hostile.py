@@ -9,9 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cgpo.judges.answers import FORMS, extract
-from cgpo.judges.math import MathJudge
-from cgpo.judges.symbolic import Symbolic
+from cgpo.judges.math.judge import FORMS, MathJudge, extract
+from cgpo.judges.math.symbolic import Symbolic
 from cgpo.types import Outcome, Prompt, Sample, Verdict
 
 BOMBS = [

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from cgpo.errors import UserError
-from cgpo.judges.cache import VerdictCache
-from cgpo.judges.panel import Panel
+from cgpo.judges.panel.cache import VerdictCache
+from cgpo.judges.panel.panel import Panel
 from cgpo.types import Outcome, Prompt, Sample, Verdict
 
 S, V, N, U = Outcome.SATISFIED, Outcome.VIOLATED, Outcome.NOT_APPLICABLE, Outcome.UNDECIDED

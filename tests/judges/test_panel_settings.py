@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cgpo.errors import UserError
-from cgpo.judges.cache import VerdictCache
-from cgpo.judges.member import JudgeError
-from cgpo.judges.panel import Panel
-from cgpo.judges.settings import Caps
+from cgpo.judges.panel.cache import VerdictCache
+from cgpo.judges.panel.panel import Panel
+from cgpo.judges.panel.settings import Caps
+from cgpo.judges.panel.worker import JudgeError
 from cgpo.protocols import Cost
 from cgpo.types import Outcome, Prompt, Sample, Verdict
 

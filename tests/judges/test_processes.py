@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from cgpo.errors import UserError
-from cgpo.judges.panel import Panel
-from cgpo.judges.processes import ProcessJudge
+from cgpo.judges.panel.panel import Panel
+from cgpo.judges.panel.process_judge import ProcessJudge
 from cgpo.types import Outcome, Prompt, Sample
 
 SOURCE = '''

@@ -17,11 +17,11 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from cgpo.data.suite.tokenizer import train_tokenizer
 from cgpo.errors import UserError
-from cgpo.judges.language_model import LanguageModelJudge
+from cgpo.judges.language_model.judge import LanguageModelJudge
 from cgpo.stages.fitting import FitSettings
 from cgpo.stages.judge_model import JudgeModelTraining
+from cgpo.suite.model import train_tokenizer
 from cgpo.types import Outcome, Prompt, Sample
 
 for package in ("openai", "fastapi", "uvicorn"):

@@ -6,7 +6,7 @@ import sys
 
 def test_it_ends_where_nobody_reads_its_answers() -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "cgpo.judges.symbolic_process", "2048", "7"],
+        [sys.executable, "-m", "cgpo.judges.math.symbolic_process", "2048", "7"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -9,8 +9,8 @@ import pytest
 from nbclient import NotebookClient
 from tests.end_to_end.tiny import cgpo
 
-from cgpo.reporting.workspace import tasks_of, workspace
-from cgpo.runs import load_run
+from cgpo.report.workspace import tasks_of, workspace
+from cgpo.run_files import load_run
 from cgpo.stages.suite import SuitePolicy
 
 FOLDER = Path(__file__).parents[2] / "notebooks"

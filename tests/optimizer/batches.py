@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from cgpo.protocols import ConstrainedOptimizer
-from cgpo.types import Baseline, Objective, Scored
+from cgpo.types import Baseline, Objective, TrainingBatch
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Row:
     baseline_logprobs: tuple[float, ...] = (-1.0,)
 
 
-def scored(rows: Sequence[Row], padding: int = 0, garbage: float = 0.0) -> Scored:
+def scored(rows: Sequence[Row], padding: int = 0, garbage: float = 0.0) -> TrainingBatch:
     """The tensors of some rows, padded by so many masked positions more than needed, all filled with garbage."""
     width = max(len(r.logprobs) for row in rows for r in row.responses) + padding
     baseline_width = max(len(row.baseline_logprobs) for row in rows) + padding
@@ -49,7 +49,7 @@ def scored(rows: Sequence[Row], padding: int = 0, garbage: float = 0.0) -> Score
         return torch.tensor(values, dtype=dtype)
 
     responses = [row.responses for row in rows]
-    return Scored(
+    return TrainingBatch(
         logprobs=tensor([[padded(r.logprobs, width) for r in row] for row in responses]),
         reference_logprobs=tensor([[padded(r.reference, width) for r in row] for row in responses]),
         sampled_logprobs=tensor([[padded(r.sampled or r.logprobs, width) for r in row] for row in responses]),
@@ -71,7 +71,7 @@ def _identity(response: Response, index: int) -> int:
     return index if response.identity is None else response.identity
 
 
-def differentiate(optimizer: ConstrainedOptimizer, batch: Scored) -> tuple[Objective, Tensor, Tensor | None]:
+def differentiate(optimizer: ConstrainedOptimizer, batch: TrainingBatch) -> tuple[Objective, Tensor, Tensor | None]:
     """The objective, its gradient by the responses' log-probabilities, and by the baselines' where it has one."""
     logprobs = batch.logprobs.clone().requires_grad_()
     baseline = batch.baseline.logprobs.clone().requires_grad_()
@@ -81,7 +81,7 @@ def differentiate(optimizer: ConstrainedOptimizer, batch: Scored) -> tuple[Objec
     return objective, own, fallback
 
 
-def token_gradients(batch: Scored, gradient: Tensor) -> list[list[list[float]]]:
+def token_gradients(batch: TrainingBatch, gradient: Tensor) -> list[list[list[float]]]:
     """Per prompt and response the gradient of each token; asserts that masked positions have none."""
     assert (gradient[~batch.response_mask] == 0).all()
     return [

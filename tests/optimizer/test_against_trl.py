@@ -9,19 +9,18 @@ import pytest
 import torch
 from tests.policy.tiny import PAD, prompt, tiny_model, tiny_policy, tiny_tokenizer
 from tests.tasks.fakes import expert
-from tests.trainer.test_update import gradient
+from tests.training.test_update import gradient
 from torch import Tensor
 
-from cgpo.judges.panel import Panel
+from cgpo.judges.panel.panel import Panel
 from cgpo.optimizer import GRPO, RLOO, OnlineDPO
 from cgpo.policy.causal import load_policy, policy_of
-from cgpo.policy.logprobs import response_logprobs
-from cgpo.policy.responses import rollout_responses
+from cgpo.policy.logprobs import response_logprobs, rollout_responses
 from cgpo.protocols import ConstrainedOptimizer
 from cgpo.rollout import DecodingSampler
-from cgpo.tasks.baseline import BaselineResponse
-from cgpo.trainer.update import ConstrainedUpdate
-from cgpo.types import Rollout, Scored
+from cgpo.tasks.baseline_responses import BaselineResponse
+from cgpo.training.update import ConstrainedUpdate
+from cgpo.types import Rollout, TrainingBatch
 
 trl = pytest.importorskip("trl", reason="TRL is not installed: pip install '.[bench]'")
 datasets = pytest.importorskip("datasets")
@@ -50,7 +49,7 @@ class Batch:
         r = self.responses
         return response_logprobs(policy.model, r.prompt_ids, r.ids, r.mask, 1.0, PAD)
 
-    def scored(self) -> Scored:
+    def scored(self) -> TrainingBatch:
         update, task = ConstrainedUpdate(), expert(responses_per_prompt=COPIES)
         baselines = [BaselineResponse("", 0.0, True)] * len(PROMPTS)
         texts = [baseline.text for baseline in baselines]

@@ -8,10 +8,10 @@ from tests.optimizer.batches import Response, Row, differentiate, scored
 
 from cgpo.errors import UserError
 from cgpo.optimizer import PPO, REINFORCE, Lagrangian
-from cgpo.types import Scored
+from cgpo.types import TrainingBatch
 
 
-def batch(*violated: bool, judge: str = "code") -> Scored:
+def batch(*violated: bool, judge: str = "code") -> TrainingBatch:
     rows = [Row(tuple(Response((-1.0,), (-1.0,), float(2 * k)) for k in range(len(violated))))]
     return replace(scored(rows), violated={judge: torch.tensor([violated])})
 

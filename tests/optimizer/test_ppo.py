@@ -11,19 +11,19 @@ from torch import Tensor
 from cgpo.errors import UserError
 from cgpo.optimizer import PPO
 from cgpo.optimizer.ppo import generalised_advantages
-from cgpo.types import Objective, Scored
+from cgpo.types import Objective, TrainingBatch
 
 LN2 = math.log(2.0)
 
 
-def batch_of(*responses: Response, values: list[list[float]], old: list[list[float]] | None = None) -> Scored:
+def batch_of(*responses: Response, values: list[list[float]], old: list[list[float]] | None = None) -> TrainingBatch:
     batch = scored([Row(responses)])
     now = torch.tensor([values], dtype=torch.float64)
     then = now if old is None else torch.tensor([old], dtype=torch.float64)
     return replace(batch, values=now, sampled_values=then)
 
 
-def differentiate(optimizer: PPO, batch: Scored) -> tuple[Objective, Tensor, Tensor]:
+def differentiate(optimizer: PPO, batch: TrainingBatch) -> tuple[Objective, Tensor, Tensor]:
     assert batch.values is not None
     logprobs, values = batch.logprobs.clone().requires_grad_(), batch.values.clone().requires_grad_()
     objective = optimizer(replace(batch, logprobs=logprobs, values=values))

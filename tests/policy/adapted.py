@@ -7,7 +7,7 @@ from tests.policy.tiny import save_tiny, tiny_policy
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from cgpo.policy.adapters import is_adapter
+from cgpo.models.adapters import is_adapter
 from cgpo.policy.causal import CausalPolicy
 from cgpo.policy.lora import LoraSettings, add_adapters
 

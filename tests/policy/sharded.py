@@ -16,7 +16,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
-from cgpo.policy import head
+from cgpo.policy import token_logprobs as head
 from cgpo.policy.logprobs import response_logprobs
 
 PROMPTS = [[5, 6, 7, 8], [9], [10, 11], [12, 13, 14, 15, 16, 17]]

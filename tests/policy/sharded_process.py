@@ -17,8 +17,7 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
-from cgpo.policy.causal import CausalPolicy, load_policy
-from cgpo.policy.export import write_policy
+from cgpo.policy.causal import CausalPolicy, load_policy, write_policy
 from cgpo.policy.logprobs import response_logprobs
 from cgpo.rollout import DecodingSampler
 

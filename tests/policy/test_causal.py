@@ -8,9 +8,9 @@ from tests.policy.tiny import EOS, PAD, STOP, prompt, save_tiny, tiny_model, tin
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from cgpo.errors import UserError
+from cgpo.models.pretrained import load_pretrained, load_tokenizer, torch_dtype, without_dropout
 from cgpo.policy.causal import load_policy, policy_of
 from cgpo.policy.logprobs import response_logprobs
-from cgpo.pretrained import load_pretrained, load_tokenizer, torch_dtype, without_dropout
 from cgpo.types import Prompt
 
 TEMPLATE = (

@@ -14,8 +14,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from cgpo.errors import UserError
-from cgpo.policy.causal import CausalPolicy, load_policy
-from cgpo.policy.export import merge_adapters, write_policy
+from cgpo.policy.causal import CausalPolicy, load_policy, merge_adapters, write_policy
 
 TOKENS = torch.tensor([[5, 6, 7, 8], [20, 21, 22, 23]])
 

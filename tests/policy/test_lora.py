@@ -10,8 +10,8 @@ from tests.policy.tiny import PAD, prompt, save_tiny, tiny_policy
 from torch import Tensor
 
 from cgpo.errors import UserError
+from cgpo.models.adapters import SharedBase, base_copy, is_adapter
 from cgpo.policy import lora
-from cgpo.policy.adapters import SharedBase, base_copy, is_adapter
 from cgpo.policy.causal import CausalPolicy, load_policy
 from cgpo.policy.logprobs import response_logprobs
 from cgpo.policy.lora import LoraSettings, lora_settings

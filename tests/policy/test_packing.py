@@ -5,12 +5,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.policy.architectures import small
-from tests.policy.test_head import IDS, MASK, PROMPTS, gradients
+from tests.policy.test_token_logprobs import IDS, MASK, PROMPTS, gradients
 
 from cgpo.errors import UserError
 from cgpo.policy.logprobs import response_logprobs
-from cgpo.policy.micro_batches import in_micro_batches, packed_batches
-from cgpo.policy.packing import packed_logprobs, require_packing
+from cgpo.policy.micro_batches import in_micro_batches, packed_batches, packed_logprobs, require_packing
 
 APART = ("llama", "qwen2", "qwen3", "phi", "gpt2", "gemma2", "gemma3_text", "granite", "cohere")
 TOGETHER = ("opt", "falcon", "mamba")

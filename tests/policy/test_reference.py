@@ -11,10 +11,10 @@ from tests.policy.tiny import PAD, tiny_policy
 from torch import Tensor, nn
 
 from cgpo.errors import UserError
+from cgpo.models.quantization import weight_bytes
 from cgpo.policy.causal import load_policy
 from cgpo.policy.logprobs import response_logprobs
 from cgpo.policy.reference import frozen_reference, on_its_device
-from cgpo.quantization import weight_bytes
 
 PROMPTS = [[5, 6, 7], [8, 9]]
 IDS = torch.tensor([[10, 11, 1], [12, 1, 0]])

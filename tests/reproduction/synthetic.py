@@ -41,7 +41,7 @@ def results(ends: dict[str, tuple[float, float]], seeds: tuple[int, ...] = (0, 1
             evaluation["policies"][name] = dict.fromkeys(TASKS, found)
     return Results(
         {
-            "command": "python -m cgpo.reproduce",
+            "command": "python -m cgpo.cli.reproduce",
             "date": "2026-01-31",
             "cores": 2,
             "processor": "a processor",

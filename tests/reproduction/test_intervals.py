@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgpo.reproduction.intervals import Interval, mean_interval, student_quantile
+from cgpo.statistics import Interval, mean_interval, student_quantile
 
 TABLE = {1: 12.7062, 2: 4.30265, 3: 3.18245, 4: 2.77645, 9: 2.26216, 29: 2.04523, 120: 1.97993}
 

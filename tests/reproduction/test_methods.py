@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from cgpo.errors import UserError
-from cgpo.reproduction.jobs import Job, check_unchanged, jobs_of, prepare
-from cgpo.reproduction.methods import comparison_of
+from cgpo.reproduction.jobs import Job, check_unchanged, comparison_of, jobs_of, prepare
 
 METHODS: dict[str, Any] = {
     "sft": {"title": "SFT", "path": "artifact:sft"},

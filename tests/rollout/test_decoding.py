@@ -7,8 +7,7 @@ from tests.policy.tiny import EOS, PAD, STOP, prompt, tiny_policy, words
 
 from cgpo.errors import UserError
 from cgpo.policy.causal import CausalPolicy, load_policy
-from cgpo.policy.logprobs import batched_logprobs, response_logprobs
-from cgpo.policy.responses import rollout_responses
+from cgpo.policy.logprobs import batched_logprobs, response_logprobs, rollout_responses
 from cgpo.rollout import DecodingSampler
 from cgpo.types import Prompt, Rollout
 

@@ -3,23 +3,23 @@ import math
 import pytest
 import torch
 
-from cgpo.rollout.draw import Draw, draw_tokens
+from cgpo.rollout.sampling import SamplingParameters, sample_tokens
 
 PROBABILITIES = torch.tensor([0.4, 0.05, 0.25, 0.2, 0.1], dtype=torch.float64)
 
 
-def draw(temperature: float = 1.0, top_p: float = 1.0, top_k: int = 0) -> Draw:
-    return Draw(temperature, top_p, top_k)
+def draw(temperature: float = 1.0, top_p: float = 1.0, top_k: int = 0) -> SamplingParameters:
+    return SamplingParameters(temperature, top_p, top_k)
 
 
 def uniform(count: int, seed: int = 0) -> torch.Tensor:
     return torch.rand(count, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-def drawn(settings: Draw, times: int = 20_000) -> torch.Tensor:
+def drawn(settings: SamplingParameters, times: int = 20_000) -> torch.Tensor:
     """How often each token is drawn; asserts the log-probabilities of the uncut distribution on the way."""
     logits = PROBABILITIES.log() + 3.0
-    tokens, logprobs = draw_tokens(logits.expand(times, -1), settings, uniform(times))
+    tokens, logprobs = sample_tokens(logits.expand(times, -1), settings, uniform(times))
     uncut = torch.log_softmax(logits / settings.temperature, dim=0)
     torch.testing.assert_close(logprobs, uncut[tokens], rtol=1e-12, atol=1e-12)
     return torch.bincount(tokens, minlength=5)
@@ -96,7 +96,7 @@ def test_a_tiny_temperature_is_greedy() -> None:
 def test_rows_have_their_own_distribution() -> None:
     logits = torch.full((3, 4), -math.inf)
     logits[torch.arange(3), torch.tensor([2, 0, 3])] = 0.0
-    tokens, logprobs = draw_tokens(logits, draw(), uniform(len(logits)))
+    tokens, logprobs = sample_tokens(logits, draw(), uniform(len(logits)))
     assert tokens.tolist() == [2, 0, 3]
     assert logprobs.tolist() == [0.0, 0.0, 0.0]
 
@@ -104,13 +104,13 @@ def test_rows_have_their_own_distribution() -> None:
 def test_the_random_number_is_found_among_the_cumulated_probabilities() -> None:
     # 0.4, 0.45, 0.7, 0.9, 1.0
     numbers = torch.tensor([0.0, 0.39, 0.41, 0.46, 0.69, 0.71, 0.89, 0.91, 0.999], dtype=torch.float64)
-    tokens, _ = draw_tokens(PROBABILITIES.log().expand(9, -1), draw(), numbers)
+    tokens, _ = sample_tokens(PROBABILITIES.log().expand(9, -1), draw(), numbers)
     assert tokens.tolist() == [0, 0, 1, 2, 2, 3, 3, 4, 4]
 
 
 def test_low_precision_logits_are_drawn_in_float32() -> None:
     logits = torch.randn(4, 8, generator=torch.Generator().manual_seed(0)).bfloat16()
-    tokens, logprobs = draw_tokens(logits, draw(), uniform(len(logits)))
+    tokens, logprobs = sample_tokens(logits, draw(), uniform(len(logits)))
     assert logprobs.dtype == torch.float32
     wanted = logits.float().log_softmax(-1).gather(-1, tokens[:, None])[:, 0]
     assert torch.equal(logprobs, wanted)

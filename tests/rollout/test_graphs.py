@@ -8,11 +8,11 @@ import torch
 from tests.policy.tiny import prompt, tiny_policy
 from torch import Tensor, nn
 
-from cgpo.rollout import DecodingSampler, graphs
+from cgpo.rollout import DecodingSampler
+from cgpo.rollout import cuda_graphs as graphs
 from cgpo.rollout import static as engine
-from cgpo.rollout.graphs import Captured, captured
-from cgpo.rollout.reading import read_tokens
-from cgpo.rollout.slots import Slots
+from cgpo.rollout.cache import read_tokens
+from cgpo.rollout.cuda_graphs import Captured, Slots, captured
 
 RAGGED = [prompt(5, 6, 7, 8), prompt(9), prompt(10, 11)]
 

@@ -12,10 +12,9 @@ from cgpo.errors import UserError
 from cgpo.policy.causal import CausalPolicy, load_policy
 from cgpo.rollout import DecodingSampler
 from cgpo.rollout import static as engine
+from cgpo.rollout.cache import read_tokens
+from cgpo.rollout.cuda_graphs import Slots, may_capture
 from cgpo.rollout.dynamic import DynamicRows
-from cgpo.rollout.graphs import may_capture
-from cgpo.rollout.reading import read_tokens
-from cgpo.rollout.slots import Slots
 from cgpo.rollout.static import StaticRows, require_static
 from cgpo.types import Prompt, Rollout
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from cgpo.data.suite.tokenizer import train_tokenizer
 from cgpo.errors import UserError
-from cgpo.judges.language_model import LanguageModelJudge
-from cgpo.judging.rows import read_rows
+from cgpo.judge_files.rows import read_rows
+from cgpo.judges.language_model.judge import LanguageModelJudge
 from cgpo.stages.fitting import FitSettings
-from cgpo.stages.labelled_judge import LabelledJudge, LabelledRows, read_labelled
+from cgpo.stages.judge_model import LabelledJudge, LabelledRows, read_labelled
+from cgpo.suite.model import train_tokenizer
 from cgpo.types import Outcome, Prompt, Sample
 
 TEMPLATE = "Question: {prompt}\nResponse: {response}\nIs it good?"

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from cgpo.stages.judge_model import answer_loss
 from cgpo.stages.reward_model import bradley_terry_loss
-from cgpo.stages.sft import negative_log_likelihood
-from cgpo.stages.tokens import Tokens
+from cgpo.stages.sft import Tokens, negative_log_likelihood
 from cgpo.stages.warmup import RankedTokens, dpo_loss
 
 NEXT = torch.tensor([[0.5, 0.25, 0.125, 0.125], *[[0.25] * 4] * 3])

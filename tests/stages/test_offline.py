@@ -10,8 +10,7 @@ from cgpo.data.pairs import Pair
 from cgpo.errors import UserError
 from cgpo.policy.logprobs import response_logprobs
 from cgpo.rollout import DecodingSampler
-from cgpo.stages.offline import OfflinePairs
-from cgpo.stages.preferences import write_pairs
+from cgpo.stages.preferences import OfflinePairs, write_pairs
 
 PAIRS = [Pair(prompt(5, 6), "w20 w21 w22", "w23"), Pair(prompt(7), "w24", "w25 w26")]
 

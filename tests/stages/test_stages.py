@@ -11,8 +11,8 @@ from tests.policy.tiny import prompt, save_tiny, tiny_policy, words
 
 from cgpo.data.pairs import Pair
 from cgpo.errors import UserError
-from cgpo.judges.language_model import LanguageModelJudge
-from cgpo.judges.rendering import answer_token, load_template, render
+from cgpo.judges.language_model.judge import LanguageModelJudge
+from cgpo.judges.language_model.rendering import answer_token, load_template, render
 from cgpo.policy.causal import CausalPolicy, load_policy
 from cgpo.rewards.bradley_terry import BradleyTerryReward
 from cgpo.rollout import DecodingSampler
@@ -20,8 +20,7 @@ from cgpo.stages.fitting import FitSettings, fit
 from cgpo.stages.judge_model import JudgeModelTraining
 from cgpo.stages.preferences import SampledPreferences, _pair, read_pairs, write_pairs
 from cgpo.stages.reward_model import RewardModelTraining
-from cgpo.stages.sft import SupervisedFinetuning, negative_log_likelihood
-from cgpo.stages.tokens import encode
+from cgpo.stages.sft import SupervisedFinetuning, encode, negative_log_likelihood
 from cgpo.stages.warmup import DPOWarmup, _margins
 from cgpo.types import Outcome, Prompt, Sample
 

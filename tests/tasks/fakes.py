@@ -7,7 +7,7 @@ import torch
 from tests.policy.tiny import prompt
 from torch import Tensor
 
-from cgpo.judges.panel import Panel
+from cgpo.judges.panel.panel import Panel
 from cgpo.optimizer import CRPG
 from cgpo.protocols import Policy
 from cgpo.rollout import DecodingSampler

@@ -5,8 +5,8 @@ import torch
 from tests.policy.tiny import prompt, tiny_policy
 from tests.tasks.fakes import CountingSampler, RuleJudge, WordReward, even, expert
 
-from cgpo.judges.panel import Panel
-from cgpo.tasks.baseline import BaselineCache, rewards_of, satisfied_of
+from cgpo.judges.panel.panel import Panel
+from cgpo.tasks.baseline_responses import BaselineCache, rewards_of, satisfied_of
 from cgpo.types import Outcome, Sample, Verdict
 
 GOLDEN = [prompt(5, 6, response="w10 w11"), prompt(7, response="w20"), prompt(8, response="")]

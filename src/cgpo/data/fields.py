@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cgpo.data import extractors
-from cgpo.data.rows import Row, describe
+from cgpo.data.files import Row, describe
 from cgpo.errors import UserError
 
 FieldSpec = str | Mapping[str, Any]

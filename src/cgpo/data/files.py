@@ -4,15 +4,132 @@ from __future__ import annotations
 
 import csv
 import gzip
+import importlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import orjson
 
-from cgpo.data.rows import Row, make_row
-from cgpo.data.tables import read_dataset, read_parquet
 from cgpo.errors import UserError
+
+
+@dataclass(frozen=True)
+class Row:
+    r"""One row, whatever format it was stored in.
+
+    Attributes:
+        source: short name of the file, the same on every machine (`gsm8k/train.jsonl`).
+        number: where the row is in the file, from 1: a line in JSONL and CSV, an item or a row elsewhere.
+        location: the place as a person looks for it (`data/gsm8k/train.jsonl line 17`).
+        fields: column name → value; `\r\n` and `\r` in texts are already `\n`.
+    """
+
+    source: str
+    number: int
+    location: str
+    fields: Mapping[str, Any]
+
+    @property
+    def key(self) -> str:
+        """The row's stable identity, `gsm8k/train.jsonl:17`."""
+        return f"{self.source}:{self.number}"
+
+    def error(self, problem: str) -> UserError:
+        """The complaint about this row, to be raised."""
+        return UserError(f"{self.location}: {problem}")
+
+    def value(self, column: str) -> Any:
+        """The value of a column.
+
+        Raises:
+            UserError: the row has no such column, or its value is null.
+        """
+        value = self.fields.get(column)
+        if value is not None:
+            return value
+        if column in self.fields:
+            raise self.error(f"field '{column}' is null")
+        raise self.error(f"no field '{column}'; found: {', '.join(map(str, self.fields)) or 'nothing'}")
+
+
+def make_row(source: str, number: int, location: str, fields: object) -> Row:
+    """A row whose line ends are normalised.
+
+    Raises:
+        UserError: `fields` is not an object of named values.
+    """
+    if not isinstance(fields, Mapping):
+        raise UserError(f"{location}: expected an object with named fields, found {describe(fields)}")
+    return Row(source, number, location, {name: _unix_line_ends(value) for name, value in fields.items()})
+
+
+def describe(value: object) -> str:
+    """A value as a complaint shows it: its kind and its beginning."""
+    shown = repr(value)
+    return f"{type(value).__name__} {shown if len(shown) <= 60 else shown[:57] + '...'}"
+
+
+def _unix_line_ends(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\r\n", "\n").replace("\r", "\n")
+    if isinstance(value, list):
+        return [_unix_line_ends(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _unix_line_ends(item) for name, item in value.items()}
+    return value
+
+
+def optional_module(name: str, purpose: str) -> ModuleType:
+    """Imports a module that the core installation lacks.
+
+    Raises:
+        UserError: it is not installed; the message names the extra that brings it.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        package = name.partition(".")[0]
+        raise UserError(f"{purpose} needs {package}: pip install 'cgpo[data]'") from error
+
+
+def read_parquet(file: Path, source: str) -> Iterator[Row]:
+    """Rows of a Parquet file, a batch of them in memory at a time.
+
+    Raises:
+        UserError: pyarrow is missing, or the file is not Parquet.
+    """
+    parquet = optional_module("pyarrow.parquet", f"reading {file}")
+    number = 0
+    try:
+        for batch in parquet.ParquetFile(file).iter_batches():
+            for fields in batch.to_pylist():
+                number += 1
+                yield make_row(source, number, f"{file} row {number}", fields)
+    except (OSError, importlib.import_module("pyarrow").ArrowException) as error:
+        first_line = str(error).partition("\n")[0]
+        raise UserError(f"{file}: cannot be read as Parquet: {first_line}") from error
+
+
+def read_dataset(path: str, split: str, subset: str | None) -> Iterator[Row]:
+    """Rows of one split of a data set, as `datasets.load_dataset` finds it.
+
+    Raises:
+        UserError: `datasets` is missing, or cannot find or load the data set.
+    """
+    datasets = optional_module("datasets", f"loading the data set '{path}'")
+    try:
+        rows = datasets.load_dataset(path, subset, split=split)
+    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+        first_line = str(error).partition("\n")[0]
+        raise UserError(f"data set '{path}', split '{split}': {first_line or type(error).__name__}") from error
+    name = "/".join(part for part in (path, subset, split) if part)
+    for number, fields in enumerate(rows, start=1):
+        yield make_row(name, number, f"data set {name} row {number}", fields)
+
 
 READABLE = ".jsonl, .json, .csv (each also as .gz) or .parquet"
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cgpo.data.conversation import parse_conversation
+from cgpo.data.files import Row, describe
 from cgpo.data.holdout import held_out_flags
-from cgpo.data.rows import Row, describe
 from cgpo.data.source import PromptFile
 from cgpo.errors import UserError
 from cgpo.types import Prompt

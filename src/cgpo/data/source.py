@@ -1,17 +1,17 @@
-"""Prompts of one file or data set, through a column mapping."""
+"""Leaving out the prompts that a model's context cannot hold."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Protocol
 
 from cgpo.data.conversation import parse_conversation
 from cgpo.data.fields import Field, FieldSpec, Template
-from cgpo.data.files import read_rows
+from cgpo.data.files import Row, describe, read_rows
 from cgpo.data.holdout import check_holdout, held_out_flags
-from cgpo.data.rows import Row, describe
 from cgpo.errors import UserError
 from cgpo.types import Prompt
 
@@ -145,3 +145,57 @@ class PromptFile:
         return Prompt(
             row.key, spoken.text, spoken.response if spoken.response.strip() else None, history=spoken.history
         )
+
+
+class Mixture:
+    """The disjoint union of sources: every prompt of every one, once; each keeps its own held-out prompts.
+
+    Args:
+        sources: name → source; a prompt's key is prefixed by the name.
+
+    Raises:
+        UserError: no source, or a name with a slash in it.
+    """
+
+    def __init__(self, sources: Mapping[str, PromptSource]) -> None:
+        if not sources:
+            raise UserError("a mixture needs at least one source")
+        for name in sources:
+            if not name or "/" in name:
+                raise UserError(f"mixture: a source's name must be a word without slashes, found {name!r}")
+        self.sources = dict(sources)
+
+    def load(self) -> PromptSplits:
+        """The prompts of all sources, in the sources' order.
+
+        Raises:
+            UserError: a source gave two prompts one key, or could not be read.
+        """
+        loaded = {name: source.load() for name, source in self.sources.items()}
+        train = tuple(_prefixed(name, prompt) for name, splits in loaded.items() for prompt in splits.train)
+        held_out = tuple(_prefixed(name, prompt) for name, splits in loaded.items() for prompt in splits.held_out)
+        twice = [key for key, count in Counter(prompt.key for prompt in train + held_out).items() if count > 1]
+        if twice:
+            raise UserError(f"mixture: {len(twice)} keys stand for two prompts, the first is '{twice[0]}'")
+        return PromptSplits(train, held_out)
+
+
+def _prefixed(name: str, prompt: Prompt) -> Prompt:
+    return replace(prompt, key=f"{name}/{prompt.key}")
+
+
+def fits_context(
+    prompts: Sequence[Prompt], encode: Callable[[Prompt], Sequence[int]], limit: int
+) -> tuple[tuple[Prompt, ...], int]:
+    """Keeps the prompts of at most `limit` tokens.
+
+    Args:
+        prompts: the prompts, in any order.
+        encode: a prompt's tokens as the policy reads them, chat template included.
+        limit: the most tokens a prompt may have: the context length less the longest response.
+
+    Returns:
+        The prompts kept, in their order, and the number left out.
+    """
+    kept = tuple(prompt for prompt in prompts if len(encode(prompt)) <= limit)
+    return kept, len(prompts) - len(kept)

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from cgpo.distributed.sharding import gathered_weights, models_of
 from cgpo.errors import UserError
-from cgpo.judges.panel import Panel
-from cgpo.policy.logprobs import batched_logprobs
-from cgpo.policy.responses import rollout_responses
-from cgpo.policy.sharding import gathered, models_of
+from cgpo.judges.panel.panel import Panel
+from cgpo.policy.logprobs import batched_logprobs, rollout_responses
 from cgpo.protocols import Policy, RewardModel, Sampler
 from cgpo.tasks.expert import Expert
 from cgpo.tensors import masked_sum
@@ -66,7 +65,7 @@ def assess(
     own = expert.panel.submit(samples)
     also = None if expert.also is None else expert.also.submit(samples)
     gold = None if expert.gold is None else Panel({"gold": expert.gold}, on_error="raise").submit(samples)
-    with gathered(*models_of(expert.reward)):
+    with gathered_weights(*models_of(expert.reward)):
         reward = expert.reward.score(samples)
     if not reward.isfinite().all():
         raise UserError(f"tasks.{expert.name}.reward: the reward model answered a reward that is not finite")
@@ -103,7 +102,7 @@ def log_ratios(policy: Policy, reference: Policy, rollout: Rollout, max_tokens: 
 
 
 @dataclass(frozen=True)
-class Drawing:
+class Decoding:
     """One way of drawing responses.
 
     Attributes:
@@ -122,7 +121,7 @@ class Drawing:
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutTask:
     """A task's held-out prompts and the ways in which responses to them are drawn.
 
     Attributes:
@@ -133,4 +132,4 @@ class HeldOut:
 
     expert: Expert
     prompts: tuple[Prompt, ...]
-    drawings: Mapping[str, Drawing]
+    drawings: Mapping[str, Decoding]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cgpo.evaluation.assessment import Assessment, Drawing, HeldOut, assess
+from cgpo.evaluation.assessment import Assessment, Decoding, HeldOutTask, assess
 from cgpo.evaluation.bootstrap import resampling
 from cgpo.evaluation.numbers import Tree, differences, estimates, numbers_of
 from cgpo.evaluation.samples import SampleFile
@@ -50,7 +50,7 @@ class Comparison:
     """
 
     def __init__(
-        self, tasks: Sequence[HeldOut], settings: Settings, keep: SampleFile, announce: Callable[[str], None]
+        self, tasks: Sequence[HeldOutTask], settings: Settings, keep: SampleFile, announce: Callable[[str], None]
     ) -> None:
         self._tasks = tasks
         self._settings = settings
@@ -132,7 +132,7 @@ class Comparison:
         }
 
     def _assess(
-        self, name: str, policy: Policy, reference: Policy | None, task: HeldOut, mode: str, drawing: Drawing
+        self, name: str, policy: Policy, reference: Policy | None, task: HeldOutTask, mode: str, drawing: Decoding
     ) -> Assessment:
         seed, measures = self._settings.seed, self._settings.measures
         purpose = OPPONENT if name == OPPONENT else "evaluation"
@@ -143,6 +143,6 @@ class Comparison:
         self._keep.add(name, task.expert.name, mode, found)
         return found
 
-    def _say(self, name: str, task: HeldOut) -> None:
+    def _say(self, name: str, task: HeldOutTask) -> None:
         drawn = (f"{len(task.prompts) * drawing.copies} {mode}" for mode, drawing in task.drawings.items())
         self._announce(f"{name}: {task.expert.name}, {' and '.join(drawn)} responses")

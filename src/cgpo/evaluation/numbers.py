@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cgpo.evaluation.assessment import Assessment
 from cgpo.evaluation.bootstrap import Numbers, Ratio, Resampling, difference, estimate, ratio
-from cgpo.evaluation.wins import comparisons
+from cgpo.evaluation.win_rate import comparisons
 from cgpo.statistics import Estimate
 from cgpo.types import Outcome, Verdict
 
@@ -32,7 +32,7 @@ def numbers_of(
         found: the responses.
         pass_at: each `k` of pass@k.
         opponent: responses of another model to the same prompts, for win rates.
-        win_by: what decides who wins, see `cgpo.evaluation.wins.comparisons`.
+        win_by: what decides who wins, see `cgpo.evaluation.win_rate.comparisons`.
     """
     rollout = found.rollout
     prompts = len(rollout.prompts)

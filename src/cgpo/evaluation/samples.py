@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cgpo.evaluation.assessment import Assessment
-from cgpo.runs import append_rows
+from cgpo.run_files import append_rows
 from cgpo.types import Verdict
 
 

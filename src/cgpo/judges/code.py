@@ -3,16 +3,104 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
 
 from cgpo.errors import UserError
-from cgpo.judges.fenced import last_block
-from cgpo.judges.isolation import BUBBLEWRAP
-from cgpo.judges.row_tests import row_tests
-from cgpo.judges.sandbox import Report, Sandbox, SandboxError, Tests
 from cgpo.protocols import Cost
+from cgpo.sandbox.isolation import BUBBLEWRAP
+from cgpo.sandbox.sandbox import Report, Sandbox, SandboxError, Tests
 from cgpo.types import Outcome, Prompt, Sample, Verdict
+
+_FENCE = re.compile(r"(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})(?P<info>.*)")
+_SPACES = re.compile(r"[ \t]*")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A complete fenced block: its language tag in small letters (empty where it has none) and its code."""
+
+    language: str
+    code: str
+
+
+def last_block(response: str, languages: Sequence[str] | None = None) -> str | None:
+    """The code of the last complete fenced block, `None` where there is none.
+
+    Args:
+        response: the text.
+        languages: the tags that count, in small letters; `""` is a block without one. `None` takes any.
+    """
+    codes = [block.code for block in blocks(response) if languages is None or block.language in languages]
+    return codes[-1] if codes else None
+
+
+def blocks(response: str) -> Iterator[Block]:
+    """The complete blocks, in order.
+
+    A block ends at a line of nothing but a fence of its own kind and at least its own length. The opening fence's
+    indentation (a block in a list) is taken off every line.
+    """
+    opening: re.Match[str] | None = None
+    lines: list[str] = []
+    for line in response.replace("\r\n", "\n").split("\n"):
+        found = _FENCE.fullmatch(line)
+        if opening is None:
+            if found and not (found["fence"][0] == "`" and "`" in found["info"]):
+                opening, lines = found, []
+        elif found and not found["info"].strip() and found["fence"].startswith(opening["fence"]):
+            words = opening["info"].split()
+            yield Block(words[0].lower() if words else "", "".join(lines))
+            opening = None
+        else:
+            spaces = _SPACES.match(line)
+            indent = min(len(opening["indent"]), spaces.end() if spaces else 0)
+            lines.append(line[indent:] + "\n")
+
+
+def row_tests(prompt: Prompt) -> Tests | None:
+    """The row's tests, `None` where it has none.
+
+    The first of these that the metadata have: `unit_tests` (with `test_setup_code`), `test` with `entry_point` (and
+    `code_prefix`), `inputs` with `outputs`.
+
+    Raises:
+        UserError: naming the row and the key that cannot be read.
+    """
+    metadata, where = prompt.metadata, f"row {prompt.key}: metadata"
+    if metadata.get("unit_tests"):
+        return Tests(_texts(metadata, "unit_tests", where), setup=_text(metadata, "test_setup_code", where))
+    if metadata.get("test") and metadata.get("entry_point"):
+        return Tests(
+            (_text(metadata, "test", where),),
+            entry_point=_text(metadata, "entry_point", where),
+            prefix=_text(metadata, "code_prefix", where),
+        )
+    if metadata.get("inputs") or metadata.get("outputs"):
+        inputs, outputs = (_texts(metadata, key, where) for key in ("inputs", "outputs"))
+        if len(inputs) != len(outputs):
+            raise UserError(f"{where} 'inputs' has {len(inputs)} texts, but 'outputs' {len(outputs)}")
+        return Tests(outputs, inputs=inputs)
+    return None
+
+
+def _texts(metadata: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
+    texts = metadata.get(key)
+    if isinstance(texts, str) or not isinstance(texts, Iterable) or not all(isinstance(text, str) for text in texts):
+        kind = "lines of Python" if key == "unit_tests" else "texts"
+        raise UserError(f"{where} {key!r} must be a list of {kind}")
+    return tuple(texts)
+
+
+def _text(metadata: Mapping[str, Any], key: str, where: str) -> str:
+    text = metadata.get(key)
+    if text is not None and not isinstance(text, str):
+        raise UserError(f"{where} {key!r} must be a text, not {text!r}")
+    return text or ""
+
 
 _ATTEMPTS = 3
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from cgpo.tensors import check_shape, masked_sum
-from cgpo.types import Scored
+from cgpo.types import TrainingBatch
 
 
 def calibrated_reward(reward: Tensor, baseline_reward: Tensor) -> Tensor:
@@ -22,37 +22,37 @@ def calibrated_reward(reward: Tensor, baseline_reward: Tensor) -> Tensor:
     return torch.sigmoid(reward - baseline_reward.unsqueeze(-1))
 
 
-def constrained_reward(scored: Scored) -> Tensor:
+def constrained_reward(batch: TrainingBatch) -> Tensor:
     """The calibrated reward of satisfied responses, 0 for all others (eq. 8); `[B, K]`."""
-    return calibrated_reward(scored.reward, scored.baseline.reward).masked_fill(~scored.satisfied, 0.0)
+    return calibrated_reward(batch.reward, batch.baseline.reward).masked_fill(~batch.satisfied, 0.0)
 
 
-def sequence_logprob(scored: Scored) -> Tensor:
+def sequence_logprob(batch: TrainingBatch) -> Tensor:
     """`log π_w(a|s)`, summed over the response's tokens; `[B, K]`, 0 for an empty response."""
-    return masked_sum(scored.logprobs, scored.response_mask)
+    return masked_sum(batch.logprobs, batch.response_mask)
 
 
-def log_ratio(scored: Scored) -> Tensor:
+def log_ratio(batch: TrainingBatch) -> Tensor:
     """`ρ(s, a) = log π_w(a|s) − log π_ref(a|s)`, in nats; `[B, K]`."""
-    return masked_sum(scored.logprobs - scored.reference_logprobs, scored.response_mask)
+    return masked_sum(batch.logprobs - batch.reference_logprobs, batch.response_mask)
 
 
-def attached_zero(scored: Scored) -> Tensor:
+def attached_zero(batch: TrainingBatch) -> Tensor:
     """A zero that depends on the log-probabilities, so that a batch without a term still takes part in backward."""
-    return 0.0 * (scored.logprobs.masked_fill(~scored.response_mask, 0.0).sum())
+    return 0.0 * (batch.logprobs.masked_fill(~batch.response_mask, 0.0).sum())
 
 
-def check_scored(scored: Scored) -> None:
+def check_batch(batch: TrainingBatch) -> None:
     """Asserts that the shapes of a batch agree.
 
     Raises:
         ValueError: naming the first tensor that does not fit.
     """
-    check_shape("logprobs", scored.logprobs, None, None, None)
-    prompts, responses, tokens = scored.logprobs.shape
+    check_shape("logprobs", batch.logprobs, None, None, None)
+    prompts, responses, tokens = batch.logprobs.shape
     for name in ("reference_logprobs", "sampled_logprobs", "response_mask"):
-        check_shape(name, getattr(scored, name), prompts, responses, tokens)
+        check_shape(name, getattr(batch, name), prompts, responses, tokens)
     for name in ("reward", "satisfied", "decided", "identity"):
-        check_shape(name, getattr(scored, name), prompts, responses)
+        check_shape(name, getattr(batch, name), prompts, responses)
     for name in ("reward", "satisfied"):
-        check_shape(f"baseline.{name}", getattr(scored.baseline, name), prompts)
+        check_shape(f"baseline.{name}", getattr(batch.baseline, name), prompts)

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from cgpo.optimizer.calibration import attached_zero, check_scored, log_ratio, sequence_logprob
-from cgpo.optimizer.limits import require_not_negative, require_positive
+from cgpo.optimizer.bounds import require_not_negative, require_positive
+from cgpo.optimizer.calibration import attached_zero, check_batch, log_ratio, sequence_logprob
 from cgpo.tensors import first_argmax, first_argmin, take
-from cgpo.types import Objective, Scored
+from cgpo.types import Objective, TrainingBatch
 
 
 @dataclass(frozen=True)
@@ -39,30 +39,30 @@ class CODPO:
         require_positive("CODPO", "beta", self.beta)
         require_not_negative("CODPO", "positive_weight", self.positive_weight)
 
-    def __call__(self, scored: Scored) -> Objective:
+    def __call__(self, batch: TrainingBatch) -> Objective:
         """The mean of `−ℓ̃` over the batch's prompts.
 
         Args:
-            scored: the task's whole batch.
+            batch: the task's whole batch.
 
         Returns:
             The scalar loss; metrics `paired_prompts` (share of prompts with a pair) and `pair_accuracy` (share of
             pairs whose `a+` has the higher implicit reward).
         """
-        check_scored(scored)
-        positive, negative, paired = select_pairs(scored)
-        ratio, logprob = log_ratio(scored), sequence_logprob(scored)
-        length = scored.response_mask.sum(-1).clamp(min=1)
+        check_batch(batch)
+        positive, negative, paired = select_pairs(batch)
+        ratio, logprob = log_ratio(batch), sequence_logprob(batch)
+        length = batch.response_mask.sum(-1).clamp(min=1)
         margin = self.beta * (take(ratio, positive) - take(ratio, negative))
         likelihood = take(logprob, positive) / take(length, positive)
         terms = logsigmoid(margin) + self.positive_weight * likelihood
-        loss = attached_zero(scored) - torch.where(paired, terms, 0.0).sum() / paired.numel()
+        loss = attached_zero(batch) - torch.where(paired, terms, 0.0).sum() / paired.numel()
         pairs = paired.sum()
         accuracy = ((margin > 0) & paired).sum() / pairs.clamp(min=1)
         return Objective(loss, {"paired_prompts": (pairs / paired.numel()).item(), "pair_accuracy": accuracy.item()})
 
 
-def select_pairs(scored: Scored) -> tuple[Tensor, Tensor, Tensor]:
+def select_pairs(batch: TrainingBatch) -> tuple[Tensor, Tensor, Tensor]:
     """For each prompt `a+`, the highest reward among satisfied, and `a−`, the lowest among violated (eq. 13).
 
     Where nothing is violated, `a−` is the lowest among the satisfied that are a different response than `a+`.
@@ -70,10 +70,10 @@ def select_pairs(scored: Scored) -> tuple[Tensor, Tensor, Tensor]:
     Returns:
         `[B]` index of `a+`, `[B]` index of `a−`, `[B]` bool: the prompt has a pair.
     """
-    satisfied = scored.satisfied & scored.decided
-    violated = ~scored.satisfied & scored.decided
-    positive = first_argmax(scored.reward, satisfied)
-    other = scored.identity != take(scored.identity, positive).unsqueeze(-1)
+    satisfied = batch.satisfied & batch.decided
+    violated = ~batch.satisfied & batch.decided
+    positive = first_argmax(batch.reward, satisfied)
+    other = batch.identity != take(batch.identity, positive).unsqueeze(-1)
     candidates = torch.where(violated.any(-1, keepdim=True), violated, satisfied) & other
-    negative = first_argmin(scored.reward, candidates)
+    negative = first_argmin(batch.reward, candidates)
     return positive, negative, satisfied.any(-1) & candidates.any(-1)

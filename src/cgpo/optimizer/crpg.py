@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cgpo.optimizer.calibration import check_scored, constrained_reward, log_ratio, sequence_logprob
-from cgpo.optimizer.limits import require_positive
-from cgpo.types import Objective, Scored
+from cgpo.optimizer.bounds import require_positive
+from cgpo.optimizer.calibration import check_batch, constrained_reward, log_ratio, sequence_logprob
+from cgpo.types import Objective, TrainingBatch
 
 
 @dataclass(frozen=True)
@@ -36,24 +36,24 @@ class CRPG:
         if self.factor_cap is not None:
             require_positive("CRPG", "factor_cap", self.factor_cap)
 
-    def __call__(self, scored: Scored) -> Objective:
+    def __call__(self, batch: TrainingBatch) -> Objective:
         """The loss whose negative gradient is eq. 12.
 
         Args:
-            scored: the task's whole batch.
+            batch: the task's whole batch.
 
         Returns:
             The scalar loss; metrics `regularised_reward` (mean of R̃_cr) and `beyond_kl_max` (share of decided
             responses).
         """
-        check_scored(scored)
-        decided = scored.decided
+        check_batch(batch)
+        decided = batch.decided
         n = decided.sum().clamp(min=1)
-        ratio = log_ratio(scored).detach()
+        ratio = log_ratio(batch).detach()
         factor = (1.0 - ratio / self.kl_max).clamp(min=0.0, max=self.factor_cap)
-        reward = (factor * constrained_reward(scored)).masked_fill(~decided, 0.0)
+        reward = (factor * constrained_reward(batch)).masked_fill(~decided, 0.0)
         mean = reward.sum() / n
         advantage = (reward - mean).masked_fill(~decided, 0.0)
-        loss = -(advantage * sequence_logprob(scored)).sum() / n
+        loss = -(advantage * sequence_logprob(batch)).sum() / n
         beyond = ((ratio >= self.kl_max) & decided).sum() / n
         return Objective(loss, {"regularised_reward": mean.item(), "beyond_kl_max": beyond.item()})

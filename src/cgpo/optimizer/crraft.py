@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
-from cgpo.optimizer.calibration import attached_zero, calibrated_reward, check_scored, log_ratio, sequence_logprob
-from cgpo.optimizer.limits import require_positive
+from cgpo.optimizer.bounds import require_positive
+from cgpo.optimizer.calibration import attached_zero, calibrated_reward, check_batch, log_ratio, sequence_logprob
 from cgpo.tensors import first_argmax, masked_sum, take
-from cgpo.types import Objective, Scored
+from cgpo.types import Objective, TrainingBatch
 
 
 @dataclass(frozen=True)
@@ -34,25 +34,25 @@ class CRRAFT:
     def __post_init__(self) -> None:
         require_positive("CRRAFT", "kl_max", self.kl_max)
 
-    def __call__(self, scored: Scored) -> Objective:
+    def __call__(self, batch: TrainingBatch) -> Objective:
         """The loss whose negative gradient is eq. 18.
 
         Args:
-            scored: the task's whole batch, with the baseline responses' log-probabilities.
+            batch: the task's whole batch, with the baseline responses' log-probabilities.
 
         Returns:
             The scalar loss; metrics `chosen_prompts`, `baseline_prompts` (shares of prompts trained on a response of
             their own, and on the baseline response) and `beyond_kl_max` (share of satisfied responses).
         """
-        check_scored(scored)
-        satisfied = scored.satisfied & scored.decided
-        eligible = satisfied & (log_ratio(scored).detach() <= self.kl_max)
-        best = first_argmax(scored.reward, eligible)
+        check_batch(batch)
+        satisfied = batch.satisfied & batch.decided
+        eligible = satisfied & (log_ratio(batch).detach() <= self.kl_max)
+        best = first_argmax(batch.reward, eligible)
         chosen = eligible.any(-1)
-        fallback = ~chosen & scored.baseline.satisfied
-        weight = take(calibrated_reward(scored.reward, scored.baseline.reward), best).masked_fill(~chosen, 0.0)
-        own = weight * take(sequence_logprob(scored), best)
-        baseline = 0.5 * masked_sum(scored.baseline.logprobs, scored.baseline.response_mask)
+        fallback = ~chosen & batch.baseline.satisfied
+        weight = take(calibrated_reward(batch.reward, batch.baseline.reward), best).masked_fill(~chosen, 0.0)
+        own = weight * take(sequence_logprob(batch), best)
+        baseline = 0.5 * masked_sum(batch.baseline.logprobs, batch.baseline.response_mask)
         terms = own + torch.where(fallback, baseline, 0.0)
         n = chosen.numel()
         beyond = (satisfied & ~eligible).sum() / satisfied.sum().clamp(min=1)
@@ -61,4 +61,4 @@ class CRRAFT:
             "baseline_prompts": (fallback.sum() / n).item(),
             "beyond_kl_max": beyond.item(),
         }
-        return Objective(attached_zero(scored) - terms.sum() / n, metrics)
+        return Objective(attached_zero(batch) - terms.sum() / n, metrics)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cgpo.optimizer.calibration import check_scored
-from cgpo.optimizer.limits import require_not_negative, require_positive
+from cgpo.optimizer.bounds import require_not_negative, require_positive
+from cgpo.optimizer.calibration import check_batch
 from cgpo.tensors import masked_sum
-from cgpo.types import Objective, Scored
+from cgpo.types import Objective, TrainingBatch
 
 
 @dataclass(frozen=True)
@@ -45,22 +45,22 @@ class GRPO:
         require_positive("GRPO", "clip", self.clip)
         require_positive("GRPO", "epsilon", self.epsilon)
 
-    def __call__(self, scored: Scored) -> Objective:
+    def __call__(self, batch: TrainingBatch) -> Objective:
         """`−J`.
 
         Args:
-            scored: the task's whole batch, `K ≥ 2`.
+            batch: the task's whole batch, `K ≥ 2`.
 
         Returns:
             The scalar loss; metrics `kl_estimate` (mean of the KL term a token) and `clipped` (share of tokens whose
             `w_t` was cut).
         """
-        check_scored(scored)
-        mask = scored.response_mask
-        advantage = self._advantage(scored.reward).unsqueeze(-1)
-        moved = (scored.logprobs - scored.sampled_logprobs).masked_fill(~mask, 0.0)
+        check_batch(batch)
+        mask = batch.response_mask
+        advantage = self._advantage(batch.reward).unsqueeze(-1)
+        moved = (batch.logprobs - batch.sampled_logprobs).masked_fill(~mask, 0.0)
         gained, clipped = clipped_gain(moved, advantage, self.clip)
-        log_ratio = (scored.logprobs - scored.reference_logprobs).masked_fill(~mask, 0.0)
+        log_ratio = (batch.logprobs - batch.reference_logprobs).masked_fill(~mask, 0.0)
         divergence = torch.exp(-log_ratio) + log_ratio - 1
         lengths = mask.sum(-1).clamp(min=1)
         loss = -(masked_sum(gained - self.beta * divergence, mask) / lengths).mean()

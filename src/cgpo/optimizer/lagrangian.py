@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from cgpo.errors import UserError
-from cgpo.optimizer.limits import require_not_negative, require_positive
+from cgpo.optimizer.bounds import require_not_negative, require_positive
 from cgpo.protocols import ConstrainedOptimizer
-from cgpo.types import Objective, Scored
+from cgpo.types import Objective, TrainingBatch
 
 
 @dataclass
@@ -71,19 +71,19 @@ class Lagrangian:
         """Goes on from such a state."""
         self.multipliers = dict(state["multipliers"])
 
-    def __call__(self, scored: Scored) -> Objective:
+    def __call__(self, batch: TrainingBatch) -> Objective:
         """The inner objective of the penalised rewards; then the multipliers move.
 
         Args:
-            scored: the task's whole batch, with each judge's verdicts.
+            batch: the task's whole batch, with each judge's verdicts.
 
         Returns:
             The inner loss; the inner metrics and `multiplier/<judge>`.
         """
-        for judge in scored.violated:
+        for judge in batch.violated:
             self.multipliers.setdefault(judge, self.initial)
-        objective = self.optimizer(replace(scored, reward=self._penalised(scored.reward, scored.violated)))
-        for judge, violated in scored.violated.items():
+        objective = self.optimizer(replace(batch, reward=self._penalised(batch.reward, batch.violated)))
+        for judge, violated in batch.violated.items():
             excess = violated.float().mean().item() - self.limit
             self.multipliers[judge] = max(0.0, self.multipliers[judge] + self.learning_rate * excess)
         shown = {f"multiplier/{judge}": value for judge, value in self.multipliers.items()}

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cgpo.optimizer.calibration import check_scored
+from cgpo.optimizer.bounds import require_not_negative, require_positive
+from cgpo.optimizer.calibration import check_batch
 from cgpo.optimizer.grpo import clipped_gain
-from cgpo.optimizer.limits import require_not_negative, require_positive
 from cgpo.tensors import check_shape, masked_sum
-from cgpo.types import Objective, Scored
+from cgpo.types import Objective, TrainingBatch
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ class PPO:
         for name in ("gamma", "gae_lambda", "clip", "value_clip", "value_weight"):
             require_positive("PPO", name, getattr(self, name))
 
-    def __call__(self, scored: Scored) -> Objective:
+    def __call__(self, batch: TrainingBatch) -> Objective:
         """`−J`, to be differentiated by the log-probabilities and by the values.
 
         Args:
-            scored: the task's whole batch, with `values`.
+            batch: the task's whole batch, with `values`.
 
         Returns:
             The scalar loss; metrics `value_loss`, `explained_variance` (of the returns by the old values), `clipped`
@@ -68,20 +68,20 @@ class PPO:
         Raises:
             ValueError: there are no values.
         """
-        check_scored(scored)
-        if scored.values is None or scored.sampled_values is None:
+        check_batch(batch)
+        if batch.values is None or batch.sampled_values is None:
             raise ValueError("PPO needs values: choose an update with a critic")
-        check_shape("values", scored.values, *scored.logprobs.shape)
-        mask = scored.response_mask
+        check_shape("values", batch.values, *batch.logprobs.shape)
+        mask = batch.response_mask
         tokens = mask.sum().clamp(min=1)
-        old = scored.sampled_values.detach().masked_fill(~mask, 0.0)
-        advantage = generalised_advantages(self._rewards(scored), old, mask, self.gamma, self.gae_lambda)
+        old = batch.sampled_values.detach().masked_fill(~mask, 0.0)
+        advantage = generalised_advantages(self._rewards(batch), old, mask, self.gamma, self.gae_lambda)
         returns = advantage + old
         if self.whiten:
             advantage = _whitened(advantage, mask)
-        moved = (scored.logprobs - scored.sampled_logprobs).masked_fill(~mask, 0.0)
+        moved = (batch.logprobs - batch.sampled_logprobs).masked_fill(~mask, 0.0)
         gained, clipped = clipped_gain(moved, advantage, self.clip)
-        value = scored.values.masked_fill(~mask, 0.0)
+        value = batch.values.masked_fill(~mask, 0.0)
         near = old + (value - old).clamp(-self.value_clip, self.value_clip)
         errors = torch.maximum((value - returns) ** 2, (near - returns) ** 2)
         value_loss = 0.5 * masked_sum(errors, mask).sum() / tokens
@@ -93,12 +93,12 @@ class PPO:
         }
         return Objective(loss, metrics)
 
-    def _rewards(self, scored: Scored) -> Tensor:
+    def _rewards(self, batch: TrainingBatch) -> Tensor:
         """`r_t`; `[B, K, T]`. An empty response has no token to earn anything."""
-        mask = scored.response_mask
-        price = -self.beta * (scored.sampled_logprobs - scored.reference_logprobs)
+        mask = batch.response_mask
+        price = -self.beta * (batch.sampled_logprobs - batch.reference_logprobs)
         last = mask & (mask.cumsum(-1) == mask.sum(-1, keepdim=True))
-        return price.masked_fill(~mask, 0.0) + last * scored.reward.unsqueeze(-1)
+        return price.masked_fill(~mask, 0.0) + last * batch.reward.unsqueeze(-1)
 
 
 def generalised_advantages(reward: Tensor, value: Tensor, mask: Tensor, gamma: float, gae_lambda: float) -> Tensor:

@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn.functional import relu, softplus
 
 from cgpo.errors import UserError
-from cgpo.optimizer.calibration import attached_zero, check_scored, log_ratio
-from cgpo.optimizer.limits import require_positive
+from cgpo.optimizer.bounds import require_positive
+from cgpo.optimizer.calibration import attached_zero, check_batch, log_ratio
 from cgpo.tensors import first_argmax, first_argmin, take
-from cgpo.types import Objective, Scored
+from cgpo.types import Objective, TrainingBatch
 
 PREFERENCE_LOSSES: Mapping[str, Callable[[Tensor], Tensor]] = {
     "dpo": lambda margin: softplus(-margin),
@@ -54,27 +54,27 @@ class OnlineDPO(_FromPairs):
         UserError: a hyper-parameter is out of its range.
     """
 
-    def __call__(self, scored: Scored) -> Objective:
+    def __call__(self, batch: TrainingBatch) -> Objective:
         """The mean loss over the batch's prompts.
 
         Args:
-            scored: the task's whole batch, `K ≥ 2`.
+            batch: the task's whole batch, `K ≥ 2`.
 
         Returns:
             The scalar loss; metrics `paired_prompts` (share of prompts with two different responses) and
             `pair_accuracy` (share of pairs whose `a+` has the higher implicit reward).
         """
-        check_scored(scored)
-        positive = first_argmax(scored.reward, torch.ones_like(scored.satisfied))
-        others = scored.identity != take(scored.identity, positive).unsqueeze(-1)
-        negative = first_argmin(scored.reward, others)
-        return preference_objective(scored, positive, negative, others.any(-1), self.beta, self.loss)
+        check_batch(batch)
+        positive = first_argmax(batch.reward, torch.ones_like(batch.satisfied))
+        others = batch.identity != take(batch.identity, positive).unsqueeze(-1)
+        negative = first_argmin(batch.reward, others)
+        return preference_objective(batch, positive, negative, others.any(-1), self.beta, self.loss)
 
 
 class DPO(_FromPairs):
     """DPO on preference data (Rafailov et al. 2023, arXiv 2305.18290, eq. 7), or IPO or SLiC.
 
-    Of each prompt's two responses the first is preferred, as `cgpo.stages.offline.OfflinePairs` draws them. The mean of
+    Of each prompt's two responses the first is preferred, as `cgpo.stages.preferences.OfflinePairs` draws them. The mean of
     the loss over the batch's prompts. Rewards and verdicts take no part: an unconstrained, offline baseline.
 
     Attributes:
@@ -85,11 +85,11 @@ class DPO(_FromPairs):
         UserError: a hyper-parameter is out of its range.
     """
 
-    def __call__(self, scored: Scored) -> Objective:
+    def __call__(self, batch: TrainingBatch) -> Objective:
         """The mean loss over the batch's prompts.
 
         Args:
-            scored: the task's whole batch, `K = 2`.
+            batch: the task's whole batch, `K = 2`.
 
         Returns:
             The scalar loss; metrics as of `OnlineDPO`.
@@ -97,31 +97,31 @@ class DPO(_FromPairs):
         Raises:
             ValueError: `K` is not 2.
         """
-        check_scored(scored)
-        if scored.reward.shape[-1] != 2:
-            raise ValueError(f"DPO takes pairs, not {scored.reward.shape[-1]} responses to a prompt: see OfflinePairs")
-        first = torch.zeros_like(scored.identity[:, 0])
-        paired = scored.identity[:, 0] != scored.identity[:, 1]
-        return preference_objective(scored, first, first + 1, paired, self.beta, self.loss)
+        check_batch(batch)
+        if batch.reward.shape[-1] != 2:
+            raise ValueError(f"DPO takes pairs, not {batch.reward.shape[-1]} responses to a prompt: see OfflinePairs")
+        first = torch.zeros_like(batch.identity[:, 0])
+        paired = batch.identity[:, 0] != batch.identity[:, 1]
+        return preference_objective(batch, first, first + 1, paired, self.beta, self.loss)
 
 
 def preference_objective(
-    scored: Scored, positive: Tensor, negative: Tensor, paired: Tensor, beta: float, loss: str
+    batch: TrainingBatch, positive: Tensor, negative: Tensor, paired: Tensor, beta: float, loss: str
 ) -> Objective:
     """The mean loss of the pairs' margins over all prompts.
 
     Args:
-        scored: the task's whole batch.
+        batch: the task's whole batch.
         positive: `[B]` index of the preferred response.
         negative: `[B]` index of the other one.
         paired: `[B]` bool; a prompt without a pair contributes 0.
         beta: β.
         loss: a name of `PREFERENCE_LOSSES`.
     """
-    ratio = log_ratio(scored)
+    ratio = log_ratio(batch)
     margin = beta * (take(ratio, positive) - take(ratio, negative))
     terms = torch.where(paired, PREFERENCE_LOSSES[loss](margin), 0.0)
     pairs = paired.sum()
     accuracy = ((margin > 0) & paired).sum() / pairs.clamp(min=1)
     metrics = {"paired_prompts": (pairs / paired.numel()).item(), "pair_accuracy": accuracy.item()}
-    return Objective(attached_zero(scored) + terms.mean(), metrics)
+    return Objective(attached_zero(batch) + terms.mean(), metrics)

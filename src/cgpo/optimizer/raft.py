@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from cgpo.optimizer.calibration import check_scored, sequence_logprob
+from cgpo.optimizer.calibration import check_batch, sequence_logprob
 from cgpo.tensors import first_argmax, take
-from cgpo.types import Objective, Scored
+from cgpo.types import Objective, TrainingBatch
 
 
 @dataclass(frozen=True)
@@ -21,16 +21,16 @@ class RAFT:
     uses_baseline_logprobs = False
     min_responses = 1
 
-    def __call__(self, scored: Scored) -> Objective:
+    def __call__(self, batch: TrainingBatch) -> Objective:
         """The mean negative log-likelihood of the best responses.
 
         Args:
-            scored: the task's whole batch.
+            batch: the task's whole batch.
 
         Returns:
             The scalar loss; metric `best_reward`, the mean reward of the chosen responses.
         """
-        check_scored(scored)
-        best = first_argmax(scored.reward, torch.ones_like(scored.satisfied))
-        loss = -take(sequence_logprob(scored), best).mean()
-        return Objective(loss, {"best_reward": take(scored.reward, best).mean().item()})
+        check_batch(batch)
+        best = first_argmax(batch.reward, torch.ones_like(batch.satisfied))
+        loss = -take(sequence_logprob(batch), best).mean()
+        return Objective(loss, {"best_reward": take(batch.reward, best).mean().item()})

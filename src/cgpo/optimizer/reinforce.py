@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from cgpo.optimizer.calibration import check_scored, log_ratio, sequence_logprob
-from cgpo.optimizer.limits import require_not_negative
-from cgpo.types import Objective, Scored
+from cgpo.optimizer.bounds import require_not_negative
+from cgpo.optimizer.calibration import check_batch, log_ratio, sequence_logprob
+from cgpo.types import Objective, TrainingBatch
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,17 @@ class REINFORCE:
     def __post_init__(self) -> None:
         require_not_negative(type(self).__name__, "beta", self.beta)
 
-    def __call__(self, scored: Scored) -> Objective:
+    def __call__(self, batch: TrainingBatch) -> Objective:
         """The loss whose negative gradient is `g`.
 
         Args:
-            scored: the task's whole batch, with at least `min_responses` a prompt.
+            batch: the task's whole batch, with at least `min_responses` a prompt.
 
         Returns:
             The scalar loss; metric `penalised_reward`, the mean of `R`.
         """
-        reward = penalised_reward(scored, self.beta)
-        return policy_gradient(scored, reward - self.baseline(reward), reward)
+        reward = penalised_reward(batch, self.beta)
+        return policy_gradient(batch, reward - self.baseline(reward), reward)
 
     def baseline(self, reward: Tensor) -> Tensor:
         """What a response's reward is compared with: the mean of the batch; it broadcasts with `[B, K]`."""
@@ -71,13 +71,13 @@ class RLOO(REINFORCE):
         return (reward.sum(-1, keepdim=True) - reward) / (reward.shape[-1] - 1)
 
 
-def penalised_reward(scored: Scored, beta: float) -> Tensor:
+def penalised_reward(batch: TrainingBatch, beta: float) -> Tensor:
     """`r(s, a) − β·ρ(s, a)`; `[B, K]`, without a gradient."""
-    return scored.reward - beta * log_ratio(scored).detach()
+    return batch.reward - beta * log_ratio(batch).detach()
 
 
-def policy_gradient(scored: Scored, advantage: Tensor, reward: Tensor) -> Objective:
+def policy_gradient(batch: TrainingBatch, advantage: Tensor, reward: Tensor) -> Objective:
     """`−1/n Σ A_i log π_w(a_i|s_i)`; `advantage` and `reward` are `[B, K]`."""
-    check_scored(scored)
-    loss = -(advantage * sequence_logprob(scored)).sum() / advantage.numel()
+    check_batch(batch)
+    loss = -(advantage * sequence_logprob(batch)).sum() / advantage.numel()
     return Objective(loss, {"penalised_reward": reward.mean().item()})

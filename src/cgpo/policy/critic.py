@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from cgpo.policy.adapters import base_copy
+from cgpo.models.adapters import base_copy
 from cgpo.policy.logprobs import joined
 
 

@@ -9,10 +9,54 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from cgpo.policy.head import chosen_logprobs, precision
+from cgpo.distributed.sharding import gathered_weights
 from cgpo.policy.micro_batches import in_micro_batches
 from cgpo.policy.reference import on_its_device
-from cgpo.policy.sharding import gathered
+from cgpo.policy.token_logprobs import chosen_logprobs, precision
+from cgpo.protocols import Policy
+from cgpo.tensors import padded
+from cgpo.types import Rollout
+
+
+@dataclass(frozen=True)
+class Responses:
+    """Tokens whose log-probabilities an objective depends on: the rollout's, or the baseline responses'.
+
+    Attributes:
+        prompt_ids: `N` prompts, ragged.
+        ids: `[N, T]`.
+        mask: `[N, T]` bool.
+    """
+
+    prompt_ids: Sequence[Sequence[int]]
+    ids: Tensor
+    mask: Tensor
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each prompt with its response."""
+        return [len(p) + n for p, n in zip(self.prompt_ids, self.mask.sum(-1).tolist(), strict=True)]
+
+    def of(self, rows: Sequence[int]) -> tuple[list[Sequence[int]], Tensor, Tensor]:
+        """Some rows' prompts, tokens and mask, without columns that are padding for all of them."""
+        mask = self.mask[rows]
+        width = int(mask.sum(-1).max())
+        return [self.prompt_ids[i] for i in rows], self.ids[rows][:, :width], mask[:, :width]
+
+
+def rollout_responses(rollout: Rollout) -> Responses:
+    """The rollout's `N` responses, each with its prompt."""
+    prompt_ids = [ids for ids in rollout.prompt_ids for _ in range(rollout.copies)]
+    return Responses(prompt_ids, rollout.response_ids, rollout.response_mask)
+
+
+def baseline_responses(policy: Policy, rollout: Rollout, baselines: Sequence[str]) -> Responses:
+    """The prompts' baseline responses; one that leaves the context is cut."""
+    rows = [
+        policy.encode_response(text)[: policy.context_length - len(ids)]
+        for text, ids in zip(baselines, rollout.prompt_ids, strict=True)
+    ]
+    return Responses(rollout.prompt_ids, *padded(rows, policy.pad_id, rollout.response_ids.device))
 
 
 def response_logprobs(
@@ -27,7 +71,7 @@ def response_logprobs(
 
     Prompt and response stand next to each other and the padding stands on the right, where a causal model cannot see
     it, so no attention mask is needed. Logits are made of positions that hold a response's token, and of no more than
-    a chunk at a time (`cgpo.policy.head`).
+    a chunk at a time (`cgpo.policy.token_logprobs`).
 
     Args:
         model: a `transformers` causal language model.
@@ -111,6 +155,6 @@ def batched_logprobs(
 ) -> Tensor:
     """`response_logprobs` without gradients, micro-batch by micro-batch; `[N, T]`."""
     compute = on_its_device(model, partial(response_logprobs, model, temperature=temperature, pad_id=pad_id))
-    with gathered(model):
+    with gathered_weights(model):
         found = in_micro_batches(compute, prompt_ids, response_ids, response_mask, max_tokens)
     return found.to(precision(model))

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
-from cgpo.pretrained import load_pretrained, load_tokenizer
+from cgpo.models.pretrained import load_pretrained, load_tokenizer
 from cgpo.types import Prompt
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from cgpo.errors import UserError
+from cgpo.models.quantization import quantize
 from cgpo.policy.causal import CausalPolicy
-from cgpo.quantization import quantize
 
 Compute = Callable[[Sequence[Sequence[int]], Tensor, Tensor], Tensor]
 """Of some prompts, `[n, T]` response tokens and `[n, T]` mask: a number a token, `[n, T]`."""
@@ -21,7 +21,7 @@ def frozen_reference(policy: CausalPolicy, device: str, quantization: str | None
     Args:
         policy: what training starts from, without adapters.
         device: where it lies from now on (`cpu`, `cuda:1`).
-        quantization: of its weights: `None`, `int8` or `int4` (see `cgpo.quantization`).
+        quantization: of its weights: `None`, `int8` or `int4` (see `cgpo.models.quantization`).
 
     Raises:
         UserError: the model cannot be put on this device, or quantised.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import product
 
-from cgpo.reproduction.intervals import Interval, mean_interval
 from cgpo.reproduction.results import Results, paired
+from cgpo.statistics import Interval, mean_interval
 
 SUCCESS = ("sampled", "success")
 CONSTRAINED = ("crpg", "crraft")

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cgpo.errors import UserError
+from cgpo.files import write_whole
 from cgpo.reproduction.claims import CLAIMS, SUCCESS, Finding, findings, shown
 from cgpo.reproduction.figures import Figure, not_dominated
-from cgpo.reproduction.intervals import mean_interval
 from cgpo.reproduction.results import Results
-from cgpo.whole_files import write_whole
+from cgpo.statistics import mean_interval
 
 REMARKS = "remarks.md"
 ABLATION = "without_"

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from cgpo.errors import UserError
-from cgpo.reproduction.intervals import Interval, mean_interval
-from cgpo.reproduction.jobs import EVALUATION, run_folder
-from cgpo.reproduction.methods import Comparison, Method
-from cgpo.runs import load_run
-from cgpo.whole_files import write_whole
+from cgpo.files import write_whole
+from cgpo.reproduction.jobs import EVALUATION, Comparison, Method, run_folder
+from cgpo.run_files import load_run
+from cgpo.statistics import Interval, mean_interval
 
 FILE = "comparison.jsonl"
 DIGITS = 4

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
 from cgpo.errors import UserError
-from cgpo.pretrained import load_tokenizer, load_whole, torch_dtype
-from cgpo.quantization import quantize
+from cgpo.models.pretrained import load_tokenizer, load_whole, torch_dtype
+from cgpo.models.quantization import quantize
 from cgpo.types import Sample
 
 
@@ -23,7 +23,7 @@ class BradleyTerryReward:
         dtype: of its weights.
         device: where it lies.
         batch_size: responses in one forward pass; they are sorted by length first.
-        quantization: of its weights: `None`, `int8` or `int4` (see `cgpo.quantization`).
+        quantization: of its weights: `None`, `int8` or `int4` (see `cgpo.models.quantization`).
 
     Raises:
         UserError: the folder is missing, or its head has more than one output.

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from cgpo.errors import UserError
 from cgpo.protocols import Policy
-from cgpo.rollout.draw import Draw, draw_tokens
+from cgpo.rollout.cache import Reading, read_prompts
 from cgpo.rollout.dynamic import DynamicRows
-from cgpo.rollout.reading import Reading, read_prompts
+from cgpo.rollout.sampling import SamplingParameters, sample_tokens
 from cgpo.rollout.static import StaticRows
 from cgpo.seeds import derived_seed
 from cgpo.types import Prompt, Rollout
@@ -27,7 +27,7 @@ class DecodingSampler:
     A prompt is read once, and its key-value cache is copied to its `K` responses. Rows whose response has ended leave
     the batch, so that a batch of mixed lengths costs the tokens it has. That is the engine `dynamic`. With `static`
     nothing changes its shape from token to token and ended rows stay, which lets a GPU replay one graph a token (see
-    `cgpo.rollout.graphs`: not measured yet); the tokens are the same up to rounding.
+    `cgpo.rollout.cuda_graphs`: not measured yet); the tokens are the same up to rounding.
 
     Attributes:
         max_new_tokens: the most tokens of a response.
@@ -120,14 +120,14 @@ class DecodingSampler:
         reading = read_prompts(policy, prompt_ids)
         limit = min(self.max_new_tokens, policy.context_length - reading.width)
         state = self._rows(policy, reading, copies, limit)
-        draw, uniform = Draw(self.temperature, self.top_p, self.top_k), uniform.flatten(0, 1)
+        draw, uniform = SamplingParameters(self.temperature, self.top_p, self.top_k), uniform.flatten(0, 1)
         ends = torch.tensor(sorted(policy.eos_ids), device=state.rows.device)
         total = len(state.rows)
         tokens = torch.full((total, limit), -1, device=state.rows.device)
         precision = torch.float64 if state.logits.dtype == torch.float64 else torch.float32
         logprobs = torch.zeros(total, limit, dtype=precision, device=state.rows.device)
         for step in range(limit):
-            token, logprob = draw_tokens(state.logits, draw, uniform[state.rows, step])
+            token, logprob = sample_tokens(state.logits, draw, uniform[state.rows, step])
             token = torch.where(state.running, token, -1)
             tokens[state.rows, step] = token
             logprobs[state.rows, step] = torch.where(state.running, logprob, 0.0)

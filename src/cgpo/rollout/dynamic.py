@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cgpo.rollout.reading import Reading
+from cgpo.rollout.cache import Reading
 
 
 class DynamicRows:

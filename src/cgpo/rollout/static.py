@@ -11,10 +11,9 @@ from transformers import StaticCache
 from transformers.cache_utils import StaticLayer
 
 from cgpo.errors import UserError
+from cgpo.rollout.cache import Reading, read_tokens
+from cgpo.rollout.cuda_graphs import Slots, captured, may_capture
 from cgpo.rollout.dynamic import DynamicRows
-from cgpo.rollout.graphs import captured, may_capture
-from cgpo.rollout.reading import Reading, read_tokens
-from cgpo.rollout.slots import Slots
 
 ROOM_STEP = 256
 """Room is a multiple of this many tokens, so that prompts of other lengths find the same slots again."""
@@ -29,7 +28,7 @@ _TRIED: WeakSet[nn.Module] = WeakSet()
 class StaticRows:
     """The rows that are being decoded: `K` of each of `B` prompts, prompt-major; ended rows stay, unused.
 
-    On CUDA the forward pass of a token is a graph that is replayed (see `cgpo.rollout.graphs`, also for what is not
+    On CUDA the forward pass of a token is a graph that is replayed (see `cgpo.rollout.cuda_graphs`, also for what is not
     known of it); elsewhere, and where `may_capture` says no, the same pass is run as it stands.
 
     Args:

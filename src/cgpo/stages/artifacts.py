@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cgpo.errors import UserError
-from cgpo.named_files import file_states
+from cgpo.files import file_states
 
 PREFIX = "artifact:"
 VERSION = 1

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from cgpo.errors import UserError
 from cgpo.seeds import derived_seed
-from cgpo.trainer.schedule import WarmupCosine
+from cgpo.training.schedule import WarmupCosine
 
 E = TypeVar("E")
 Loss = Callable[[nn.Module, Sequence[E]], Tensor]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 from transformers import AutoModelForSequenceClassification
 
-from cgpo.pretrained import load_pretrained, load_tokenizer, without_dropout
+from cgpo.models.pretrained import load_pretrained, load_tokenizer, without_dropout
 from cgpo.rewards.bradley_terry import render
 from cgpo.stages.fitting import FitSettings, fit
 from cgpo.stages.preferences import read_pairs

@@ -9,15 +9,14 @@ from random import Random
 
 from transformers import PreTrainedTokenizerFast
 
-from cgpo.data.suite.annotator import ANNOTATORS
-from cgpo.data.suite.judge_examples import judge_examples
-from cgpo.data.suite.lexicon import corpus
-from cgpo.data.suite.model import CONTEXT_LENGTH, tiny_llama
-from cgpo.data.suite.source import SuiteSource, demonstrations
-from cgpo.data.suite.tokenizer import train_tokenizer
 from cgpo.errors import UserError
-from cgpo.judges.rendering import load_template
+from cgpo.judges.language_model.rendering import load_template
 from cgpo.policy.causal import CausalPolicy, policy_of
+from cgpo.suite.annotator import ANNOTATORS
+from cgpo.suite.judge_examples import judge_examples
+from cgpo.suite.model import CONTEXT_LENGTH, tiny_llama, train_tokenizer
+from cgpo.suite.source import SuiteSource, demonstrations
+from cgpo.suite.tasks import corpus
 from cgpo.types import Prompt, Sample
 
 JUDGE_TEMPLATES = ("suite_false_refusal", "suite_factuality", "suite_safety")

@@ -17,7 +17,7 @@ from cgpo.errors import UserError
 from cgpo.policy.causal import CausalPolicy, load_policy
 from cgpo.stages.fitting import FitSettings, fit
 from cgpo.stages.preferences import read_pairs
-from cgpo.stages.tokens import Tokens, encode, token_logprobs
+from cgpo.stages.sft import Tokens, encode, token_logprobs
 
 
 @dataclass(frozen=True)

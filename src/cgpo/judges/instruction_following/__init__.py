@@ -9,8 +9,7 @@ To add a kind of instruction, decorate a function with `checker`:
 A row asks for it by `instruction_id_list: ["my_group:starts_with"]` and `kwargs: [{"phrase": "Dear"}]`.
 """
 
-from cgpo.judges.instruction_following import content, form, keywords, length
-from cgpo.judges.instruction_following.judge import InstructionFollowingJudge
-from cgpo.judges.instruction_following.registry import CHECKERS, checker
+from cgpo.judges.instruction_following import checkers
+from cgpo.judges.instruction_following.judge import CHECKERS, InstructionFollowingJudge, checker
 
-__all__ = ["CHECKERS", "InstructionFollowingJudge", "checker", "content", "form", "keywords", "length"]
+__all__ = ["CHECKERS", "InstructionFollowingJudge", "checker", "checkers"]

@@ -2,10 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from cgpo.judges.instruction_following.registry import CHECKERS, instructions
+from cgpo.errors import UserError
 from cgpo.types import Outcome, Prompt, Sample, Verdict
+
+Check = Callable[..., bool]
+CHECKERS: dict[str, Check] = {}
+"""Every known kind: its id and its check, `check(response, **kwargs) -> bool`."""
+
+_RELATIONS: Mapping[str, Callable[[int, int], bool]] = {
+    "less than": lambda count, bound: count < bound,
+    "at least": lambda count, bound: count >= bound,
+}
+_KINDS = {"int": int, "str": str, "Sequence[str]": Sequence}
+
+
+def checker(instruction_id: str) -> Callable[[Check], Check]:
+    """Registers a check; its keyword-only parameters are the instruction's `kwargs`, required where without default."""
+
+    def register(check: Check) -> Check:
+        if instruction_id in CHECKERS:
+            raise ValueError(f"instruction {instruction_id} is registered twice")
+        CHECKERS[instruction_id] = check
+        return check
+
+    return register
+
+
+def compare(count: int, relation: str, bound: int) -> bool:
+    """`relation` is `less than` or `at least`."""
+    if relation not in _RELATIONS:
+        raise UserError(f"relation {relation!r} is none of {', '.join(_RELATIONS)}")
+    return _RELATIONS[relation](count, bound)
+
+
+def instructions(metadata: Mapping[str, Any], where: str) -> list[tuple[str, dict[str, Any]]]:
+    """A row's instructions with their arguments; keys whose value is `None` are as good as absent.
+
+    Args:
+        metadata: `instruction_id_list`, and `kwargs` aligned with it.
+        where: the row's name, for the message.
+
+    Raises:
+        UserError: an unknown kind, arguments that are missing, unknown or of the wrong kind.
+    """
+    ids = metadata.get("instruction_id_list")
+    kwargs = metadata.get("kwargs")
+    if kwargs is None:
+        kwargs = [{}] * len(ids or ())
+    if isinstance(ids, str) or not isinstance(ids, Sequence) or not isinstance(kwargs, Sequence):
+        raise UserError(f"{where}: 'instruction_id_list' and 'kwargs' must be lists")
+    if len(ids) != len(kwargs):
+        raise UserError(f"{where}: {len(ids)} instructions but {len(kwargs)} kwargs")
+    found = []
+    for instruction_id, arguments in zip(ids, kwargs, strict=True):
+        given = {name: value for name, value in (arguments or {}).items() if value is not None}
+        _check_arguments(instruction_id, given, where)
+        found.append((instruction_id, given))
+    return found
+
+
+def _check_arguments(instruction_id: str, given: Mapping[str, Any], where: str) -> None:
+    if instruction_id not in CHECKERS:
+        raise UserError(f"{where}: unknown instruction {instruction_id!r}; known are {', '.join(sorted(CHECKERS))}")
+    parameters = list(inspect.signature(CHECKERS[instruction_id]).parameters.values())[1:]
+    for parameter in parameters:
+        if parameter.name not in given:
+            if parameter.default is not parameter.empty:
+                continue
+            raise UserError(f"{where}: instruction {instruction_id} lacks {parameter.name!r} in its kwargs")
+        kind = _KINDS.get(str(parameter.annotation), object)
+        value = given[parameter.name]
+        if not isinstance(value, kind) or (kind is Sequence and isinstance(value, str)) or isinstance(value, bool):
+            raise UserError(
+                f"{where}: instruction {instruction_id}: {parameter.name} must be {parameter.annotation}, not {value!r}"
+            )
+        if parameter.name.endswith("relation") and value not in _RELATIONS:
+            raise UserError(f"{where}: instruction {instruction_id}: {value!r} is none of {', '.join(_RELATIONS)}")
+    unknown = set(given) - {parameter.name for parameter in parameters}
+    if unknown:
+        raise UserError(f"{where}: instruction {instruction_id} does not know {', '.join(sorted(unknown))}")
 
 
 class InstructionFollowingJudge:

@@ -1,0 +1,197 @@
+"""What a value may be, said once beside the field that holds it: types, bounds and units, checked and put into words.
+
+A field says what it may be in its annotation, `Annotated[float, Gt(0), Unit("seconds")] | None`. The configuration reads
+that from the source, before anything dear is imported; the class checks itself by it when it is made.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from types import NoneType, UnionType
+from typing import Annotated, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+
+from cgpo.errors import UserError
+
+SEQUENCES = (list, tuple, set, frozenset, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection)
+MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What a number counts or measures, such as `seconds` or `nats a response`; metadata of an annotation."""
+
+    name: str
+
+
+def fits(annotation: object, value: object) -> bool:
+    """Whether a value is what an annotation says; whatever is not known of an annotation lets everything pass.
+
+    A whole number is a number; true and false are none, and neither are infinity and what is not a number.
+    """
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return fits(arguments[0], value) and all(_within(bound, value) for bound in arguments[1:])
+    if origin in (Union, UnionType):
+        return any(fits(part, value) for part in arguments)
+    if origin is Literal:
+        return any(value == choice and isinstance(value, bool) is isinstance(choice, bool) for choice in arguments)
+    if (origin or annotation) in SEQUENCES:
+        return _is_list(value) and all(fits(_item(arguments), item) for item in value)
+    if (origin or annotation) in MAPPINGS:
+        kinds = arguments or (object, object)
+        return isinstance(value, Mapping) and all(fits(kinds[1], item) for item in value.values())
+    return _is_a(annotation, value)
+
+
+def _is_a(kind: object, value: object) -> bool:
+    if kind in (None, NoneType):
+        return value is None
+    if kind is bool:
+        return isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, str) if kind is str else True
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Sequence | set | frozenset) and not isinstance(value, str | bytes)
+
+
+def _item(arguments: Sequence[object]) -> object:
+    """The kind of a sequence's items: `tuple[int, str]` has several, which are not told apart."""
+    known = [argument for argument in arguments if argument is not Ellipsis]
+    return known[0] if len(known) == 1 else object
+
+
+def _within(bound: object, value: object) -> bool:
+    if not isinstance(value, int | float):
+        return True
+    match bound:
+        case Gt(gt=limit):
+            return value > limit  # type: ignore[operator]
+        case Ge(ge=limit):
+            return value >= limit  # type: ignore[operator]
+        case Lt(lt=limit):
+            return value < limit  # type: ignore[operator]
+        case Le(le=limit):
+            return value <= limit  # type: ignore[operator]
+        case _:
+            return True
+
+
+def needed(annotation: object) -> str:
+    """What a value must be, in words: `a whole number of at least 1, or auto`; empty where anything will do."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _bounded(needed(arguments[0]), arguments[1:], arguments[0])
+    if origin in (Union, UnionType):
+        return _either(arguments)
+    if origin is Literal:
+        return _listed([str(choice) for choice in arguments])
+    if (origin or annotation) in SEQUENCES:
+        return f"a list{_items(_item(arguments))}"
+    if (origin or annotation) in MAPPINGS:
+        return "a mapping"
+    words = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", NoneType: "null"}
+    return next((text for kind, text in words.items() if annotation is kind), "null" if annotation is None else "")
+
+
+def complaint(key: str, annotation: object, value: object) -> str:
+    """What is wrong with a value that does not fit: the key, what it is, what it must be, and the nearest right word."""
+    close = get_close_matches(value, words_of(annotation), n=1) if isinstance(value, str) else []
+    guess = f" (did you mean {close[0]}?)" if close else ""
+    return f"{key} is {value!r}: it must be {needed(annotation)}{guess}"
+
+
+def words_of(annotation: object) -> list[str]:
+    """The words that an annotation lets one choose from."""
+    if get_origin(annotation) is Literal:
+        return [choice for choice in get_args(annotation) if isinstance(choice, str)]
+    return [word for part in get_args(annotation) for word in words_of(part)]
+
+
+def unit_of(annotation: object) -> str:
+    """The unit that an annotation names anywhere; empty where it names none."""
+    if isinstance(annotation, Unit):
+        return annotation.name
+    return next((unit for part in get_args(annotation) if (unit := unit_of(part))), "")
+
+
+def check_fields(instance: object) -> None:
+    """Checks a dataclass's fields by their annotations, where those say more than a type; for `__post_init__`.
+
+    Raises:
+        UserError: naming the class, the field and what it must be.
+    """
+    kind = type(instance)
+    for field in fields(instance):  # pyright: ignore[reportArgumentType]
+        annotation = _meaning(field.type, kind)
+        value = getattr(instance, field.name, None)
+        if field.init and not fits(annotation, value):
+            raise UserError(complaint(f"{kind.__name__}.{field.name}", annotation, value))
+
+
+def check_arguments(owner: type, given: Mapping[str, object]) -> None:
+    """The same for a class with an `__init__` of its own: `check_arguments(MathJudge, locals())`, at its beginning.
+
+    Raises:
+        UserError: naming the class, the argument and what it must be.
+    """
+    for name, written in owner.__init__.__annotations__.items():
+        annotation = _meaning(written, owner)
+        if name in given and not fits(annotation, given[name]):
+            raise UserError(complaint(f"{owner.__name__}.{name}", annotation, given[name]))
+
+
+def _meaning(annotation: object, kind: type) -> object:
+    """The annotation itself where it is written as a text; anything where it names what is only there for a checker."""
+    if not isinstance(annotation, str):
+        return annotation
+    defined = next((base for base in kind.__mro__ if annotation in map(str, vars(base).get("__annotations__", {}).values())), kind)
+    try:
+        return eval(annotation, vars(sys.modules[defined.__module__]))
+    except NameError:
+        return object
+
+
+def _bounded(text: str, metadata: Iterable[object], kind: object) -> str:
+    lower = next((f"above {b.gt}" if isinstance(b, Gt) else f"of at least {b.ge}" for b in metadata if isinstance(b, Gt | Ge)), "")
+    upper = next((f"below {b.lt}" if isinstance(b, Lt) else f"of at most {b.le}" for b in metadata if isinstance(b, Lt | Le)), "")
+    bounds = " and ".join(filter(None, (lower, upper)))
+    if lower.startswith("of at least") and upper.startswith("of at most"):
+        bounds = f"from {lower.split()[-1]} to {upper.split()[-1]}"
+    unit = next((m.name for m in metadata if isinstance(m, Unit)), "") if kind is float else ""
+    return f"{text} {bounds}".rstrip() + (f", in {unit}" if unit else "")
+
+
+def _either(kinds: Sequence[object]) -> str:
+    """`X, or null`; `true, false or auto`; empty where one of them may be anything."""
+    others = [kind for kind in kinds if kind not in (None, NoneType)]
+    if all(kind is bool or get_origin(kind) is Literal for kind in others):
+        words = [word for kind in others for word in (("true", "false") if kind is bool else map(str, get_args(kind)))]
+        texts = [_listed(words)]
+    else:
+        texts = [needed(kind) for kind in others]
+    if not all(texts):
+        return ""
+    return ", or ".join([*dict.fromkeys(texts), *(["null"] if len(others) < len(kinds) else [])])
+
+
+def _items(kind: object) -> str:
+    if get_origin(kind) is Literal:
+        return f" of some of {', '.join(map(str, get_args(kind)))}"
+    plural = {int: "whole numbers", float: "numbers", str: "texts"}
+    return next((f" of {text}" for known, text in plural.items() if kind is known), "")
+
+
+def _listed(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else "".join(words)

@@ -1,0 +1,1 @@
+"""The commands: composition, and what is said to a person."""

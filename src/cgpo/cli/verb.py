@@ -1,0 +1,60 @@
+"""What a verb of the command line is."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+@dataclass(frozen=True)
+class Call:
+    """A verb as it was called.
+
+    Attributes:
+        config: what Hydra composed.
+        line: the command line, as a person typed it; `Call.again` says how to repeat it.
+    """
+
+    config: DictConfig
+    line: Sequence[str]
+
+    def again(self, *overrides: str) -> str:
+        """The same command with further overrides, to be copied into a shell."""
+        added = [override for override in overrides if override not in self.line]
+        return " ".join([shlex.quote(part) if part not in PLAIN else part for part in (*self.line, *added)])
+
+
+PLAIN = frozenset({"python", "-m"})
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb: what it does, how it is explained, and where its configuration starts.
+
+    Attributes:
+        name: as it is typed.
+        summary: what it does, in one line of the list of verbs.
+        about: the first paragraph of its help page.
+        examples: command lines without `cgpo`, each with what it does.
+        run: is given the composed configuration.
+        root: the file of `conf/` that its configuration starts from.
+        sweeps: whether it makes sense to run it with several values of a key (`-m`).
+        positional: the key that arguments without `=` are values of.
+        flags: arguments of a kind that other programs have, such as `--output`, each with the override that it stands
+            for; `{}` takes the argument's value.
+    """
+
+    name: str
+    summary: str
+    about: str
+    examples: Sequence[tuple[str, str]]
+    run: Callable[[Call], None]
+    root: str
+    sweeps: bool = False
+    positional: str | None = None
+    flags: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,8 @@
+"""The DPO warm-up as a command of its own: `python -m cgpo.cli.warmup`."""
+
+from __future__ import annotations
+
+from cgpo.cli.stage import stage_command
+
+if __name__ == "__main__":
+    stage_command("warmup")

@@ -1,5 +1,0 @@
-"""Standard benchmarks by EleutherAI's lm-evaluation-harness: its prompts, its scoring, local files or the hub's."""
-
-from cgpo.harness.benchmark import Benchmark
-
-__all__ = ["Benchmark"]

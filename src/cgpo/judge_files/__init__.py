@@ -1,0 +1,7 @@
+"""Judging any model's responses, outside of training: files of rows in, files of verdicts and a summary out."""
+
+from cgpo.judge_files.streaming import judge_file, judge_rows
+from cgpo.judge_files.summary import summarise
+from cgpo.judge_files.tables import show
+
+__all__ = ["judge_file", "judge_rows", "show", "summarise"]

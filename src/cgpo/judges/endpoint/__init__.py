@@ -1,6 +1,0 @@
-"""A judge's model behind an OpenAI-compatible endpoint: vLLM, `transformers serve`, a hosted API."""
-
-from cgpo.judges.endpoint.backend import EndpointBackend
-from cgpo.judges.endpoint.settings import Endpoint
-
-__all__ = ["Endpoint", "EndpointBackend"]

@@ -1,0 +1,171 @@
+"""Judges that ask a language model: the probability of one answer against another (section 4.1.4)."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from cgpo.errors import UserError
+from cgpo.judges.language_model.in_process import InProcess
+from cgpo.judges.language_model.question import Answer, Backend, Question, Said, Unanswered, Weighed
+from cgpo.judges.language_model.rendering import load_template, needs_ground_truth
+from cgpo.protocols import Cost
+from cgpo.types import Outcome, Prompt, Sample, Verdict
+
+
+class LanguageModelJudge:
+    """Satisfied where the model finds the positive answer at least as probable as `threshold` (spec of section 4.1.4).
+
+    One class for the judges of false refusal, factuality and safety: they differ in the template, in the two answers
+    and in the prompts that they apply to. The model runs in this process, or behind an OpenAI-compatible endpoint.
+
+    A model that was trained to be a judge (`cgpo train-judge`) brings the template and the answers that it
+    was trained on, in its folder; they go before the arguments. A response too long for the model is shortened in its
+    middle: its beginning (where refusals stand) and its end (where answers stand) are kept, see
+    `cgpo.judges.language_model.rendering.render`.
+
+    Args:
+        template: name of a template of the package (`false_refusal`, `factuality`, `safety`), path of a `.txt` file, or
+            `llama_guard` for a model of that family, in process: its chat template shows it the conversation and asks.
+        positive: the answer that means *satisfied*, as it follows the template (`" yes"`); one token in process.
+        negative: the answer that means *violated*.
+        model: folder or hub name of a `transformers` causal language model; not read where there is an endpoint.
+        endpoint: the server to ask instead: `url`, `model`, and the other settings of `cgpo.judges.language_model.endpoint.Endpoint`.
+        applies_to: a metadata key: without it the judge is not applicable.
+        unless: a metadata key: where it is true the judge is not applicable.
+        threshold: least probability of the positive answer among the two.
+        device: where a model in process runs.
+        batch_size: responses a forward pass, in process.
+        max_length: most tokens of a rendering, in process; by default what the model can read.
+        dtype: of the weights, in process: `auto` as stored, or `float32`, `bfloat16`, `float16`.
+        quantization: of the weights, in process: `None`, `int8` or `int4` (see `cgpo.models.quantization`).
+
+    Raises:
+        UserError: neither or a wrong model or endpoint, no such template, or an answer that is not one token.
+    """
+
+    def __init__(
+        self,
+        template: str,
+        positive: str,
+        negative: str,
+        model: str | None = None,
+        endpoint: Mapping[str, Any] | None = None,
+        applies_to: str | None = None,
+        unless: str | None = None,
+        threshold: float = 0.5,
+        device: str = "cpu",
+        batch_size: int = 32,
+        max_length: int | None = None,
+        dtype: str = "auto",
+        quantization: str | None = None,
+    ) -> None:
+        if not 0 < threshold < 1:
+            raise UserError(f"judge {template}: threshold {threshold} is not between 0 and 1")
+        if endpoint is None and model is None:
+            raise UserError(f"judge {template}: give it a model=FOLDER_OR_HUB_ID or an endpoint={{url:…,model:…}}")
+        self.cost = Cost.MODEL if endpoint is None else Cost.ENDPOINT
+        question = Question(load_template(template), positive, negative, template)
+        if endpoint is not None:
+            if template == "llama_guard":
+                raise UserError("judge llama_guard: the chat template is the model's own, so it runs in this process")
+            self._question = question
+            self._backend = _endpoint(endpoint, question)
+        else:
+            self._question = Question.of_model(str(model)) or question
+            self._backend = InProcess(str(model), self._question, device, batch_size, max_length, dtype, quantization)
+        self.version = self._backend.version
+        self._applies_to = applies_to
+        self._unless = unless
+        self._threshold = threshold
+
+    @property
+    def usage(self) -> Mapping[str, int]:
+        """What was spent so far: `calls` of the model and `tokens`."""
+        return self._backend.usage
+
+    @property
+    def models(self) -> Sequence[nn.Module]:
+        """The model, where it runs in this process: what several processes may share in pieces."""
+        return self._backend.models if isinstance(self._backend, InProcess) else ()
+
+    def check_prompt(self, prompt: Prompt) -> None:
+        """Asserts that the row has what the template asks for; the first time, that an endpoint can be asked.
+
+        Raises:
+            UserError: the row lacks its `ground_truth`, or the endpoint's configuration is wrong.
+        """
+        needed = needs_ground_truth(self._question.template) and self._not_applicable(prompt) is None
+        if needed and prompt.metadata.get("ground_truth") is None:
+            raise UserError(f"row {prompt.key}: judge {self._question.title} needs metadata 'ground_truth'")
+        self._backend.prepare()
+
+    def judge(self, samples: Sequence[Sample]) -> list[Verdict]:
+        """One verdict a sample; undecided where the model gave no usable answer.
+
+        Raises:
+            UserError: a row lacks what the template asks for, the endpoint's configuration is wrong, or more of its
+                answers are undecided than it was configured to bear.
+        """
+        verdicts = {i: self._not_applicable(sample.prompt) for i, sample in enumerate(samples)}
+        asked = [i for i, verdict in verdicts.items() if verdict is None]
+        answers = self._backend.ask([samples[i] for i in asked])
+        verdicts |= {i: self._verdict(answer) for i, answer in zip(asked, answers, strict=True)}
+        return [verdict for verdict in verdicts.values() if verdict is not None]
+
+    @property
+    def judging(self) -> Sequence[Sample]:
+        """The samples that the model is asked about now."""
+        return self._backend.asking
+
+    def interrupt(self, reason: str) -> None:
+        """Ends the requests to an endpoint that are not answered yet; a model in this process cannot be interrupted."""
+        self._backend.interrupt(reason)
+
+    def close(self) -> None:
+        """Lets go of connections."""
+        self._backend.close()
+
+    def _not_applicable(self, prompt: Prompt) -> Verdict | None:
+        if self._applies_to is not None and prompt.metadata.get(self._applies_to) is None:
+            return Verdict(Outcome.NOT_APPLICABLE, f"the row has no {self._applies_to}")
+        if self._unless is not None and prompt.metadata.get(self._unless):
+            return Verdict(Outcome.NOT_APPLICABLE, f"the row is marked {self._unless}")
+        return None
+
+    def _verdict(self, answer: Answer) -> Verdict:
+        if isinstance(answer, Unanswered):
+            return Verdict(Outcome.UNDECIDED, answer.reason)
+        if isinstance(answer, Said):
+            word = (self._question.positive if answer.positive else self._question.negative).strip()
+            outcome = Outcome.SATISFIED if answer.positive else Outcome.VIOLATED
+            return Verdict(outcome, f"answered {word}; no probability, so that the threshold did not apply")
+        return self._weighed(answer)
+
+    def _weighed(self, answer: Weighed) -> Verdict:
+        """A probability that is a bound decides only what holds on all of its side."""
+        margin = answer.positive - answer.negative
+        if not math.isfinite(margin):
+            values = f"log-probabilities {answer.positive}, {answer.negative}"
+            return Verdict(Outcome.UNDECIDED, f"the judge model's answer is not finite ({values})")
+        probability = 1 / (1 + math.exp(-margin)) if margin > -700 else 0.0
+        passes = probability >= self._threshold
+        sign = "≥" if answer.negative_is_bound else "≤" if answer.positive_is_bound else "="
+        word = self._question.positive.strip()
+        reason = f"P({word}) {sign} {probability:.3f}, threshold {self._threshold:g}, margin {margin:+.2f}"
+        if (passes and answer.positive_is_bound) or (not passes and answer.negative_is_bound):
+            return Verdict(Outcome.UNDECIDED, f"{reason}: the server listed too few alternatives to tell")
+        return Verdict(Outcome.SATISFIED if passes else Outcome.VIOLATED, reason)
+
+
+def _endpoint(settings: Mapping[str, Any], question: Question) -> Backend:
+    """The backend of an endpoint, whose client is imported only where there is one."""
+    if importlib.util.find_spec("openai") is None:
+        raise UserError(f"judge {question.title}: an endpoint needs the package openai: pip install 'cgpo[endpoint]'")
+    from cgpo.judges.language_model.endpoint import Endpoint, EndpointBackend
+
+    return EndpointBackend(Endpoint.of(settings, question.title), question)

@@ -1,0 +1,150 @@
+"""Mathematical equality in a process of its own, which can be killed: an answer may be a bomb for a computer algebra.
+
+`math-verify` parses and compares; `9^{9^{9^9}}` keeps it busy for ever and `(x+y+z+w)^{500}` fills the memory. The
+process (`symbolic_process.py`) starts at the first question. What compares is a fork of it, so that the one that takes
+the place of a killed one is there at once, with everything imported.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+_START_SECONDS = 60.0
+_READY = "ready"
+
+
+class Symbolic:
+    """Asks whether two mathematical expressions are equal. For any number of threads, one question at a time.
+
+    Attributes:
+        starts: how often the process was started, which takes a second or two.
+        replacements: how often a fork that was killed or died was replaced, which takes milliseconds.
+
+    Args:
+        timeout: seconds a question may take.
+        memory_mb: address space of the process.
+    """
+
+    def __init__(self, timeout: float = 3.0, memory_mb: int = 2048) -> None:
+        self.starts = self.replacements = 0
+        self._timeout = timeout
+        self._memory_mb = memory_mb
+        self._process: subprocess.Popen[bytes] | None = None
+        self._unread = b""
+        self._lock = threading.Lock()
+
+    def same(self, truth: str, answer: str, decimals: int | None = None) -> bool:
+        """Whether the answer equals the truth; an answer that is no mathematics does not.
+
+        Args:
+            truth: the right answer.
+            answer: the other one.
+            decimals: digits after the point to which numbers are rounded; `None` for 6.
+
+        Raises:
+            TimeoutError: the comparison did not end in time.
+            RuntimeError: the comparison failed, or the process could not be started.
+        """
+        question = json.dumps([truth, answer, decimals]).encode() + b"\n"
+        with self._lock:
+            try:
+                verdict = self._ask(question)
+            except ConnectionError:  # it was killed from outside: the question is asked again
+                self._end()
+                try:
+                    verdict = self._ask(question)
+                except ConnectionError as error:
+                    self._end()
+                    raise RuntimeError(f"the comparison's process died: {error}") from None
+        if not isinstance(verdict, bool):
+            raise RuntimeError(f"the comparison failed: {verdict}")
+        return verdict
+
+    def close(self) -> None:
+        """Ends the process."""
+        with self._lock:
+            self._end()
+
+    def _ask(self, question: bytes) -> object:
+        """The answer to a question.
+
+        Raises:
+            TimeoutError: there is none in time; another fork waits for the next question.
+            ConnectionError: the process is gone.
+        """
+        process = self._running()
+        assert process.stdin is not None
+        process.stdin.write(question)
+        try:
+            answer = self._line(time.monotonic() + self._timeout)
+        except _LateError:
+            process.send_signal(signal.SIGUSR1)
+            self._await_ready()
+            raise TimeoutError(f"the comparison did not end within {self._timeout:g} seconds") from None
+        if answer == _READY:
+            self.replacements += 1
+            return "it died"
+        return json.loads(answer)
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            self._end()
+            seconds = str(int(2 * self._timeout) + 1)
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "cgpo.judges.math.symbolic_process", str(self._memory_mb), seconds],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                bufsize=0,
+            )
+            self.starts += 1
+            self._await_ready()
+            self.replacements -= 1
+        return self._process
+
+    def _await_ready(self) -> None:
+        """Waits for the next fork; what the last one said while it was being killed is passed over."""
+        deadline = time.monotonic() + _START_SECONDS
+        try:
+            while self._line(deadline) != _READY:
+                pass
+        except _LateError:
+            self._end()
+            raise RuntimeError("the comparison's process does not start") from None
+        self.replacements += 1
+
+    def _line(self, deadline: float) -> str:
+        """The next line of the process."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        while b"\n" not in self._unread:
+            if not select.select([self._process.stdout], [], [], max(deadline - time.monotonic(), 0))[0]:
+                raise _LateError
+            part = self._process.stdout.read(1 << 16)
+            if not part:
+                raise ConnectionError("end of stream")
+            self._unread += part
+        line, _, self._unread = self._unread.partition(b"\n")
+        return json.loads(line) if line == b'"ready"' else line.decode()
+
+    def _end(self) -> None:
+        if self._process is None:
+            return
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+        self._process = None
+        self._unread = b""
+
+
+class _LateError(Exception):
+    pass

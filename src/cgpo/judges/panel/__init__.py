@@ -1,0 +1,7 @@
+"""The mixture of judges: a task's judges as one, each with its thread, its cache and its caps."""
+
+from cgpo.judges.panel.cache import VerdictCache
+from cgpo.judges.panel.panel import Panel, PeerPanel, conjunction
+from cgpo.judges.panel.process_judge import ProcessJudge
+
+__all__ = ["Panel", "PeerPanel", "ProcessJudge", "VerdictCache", "conjunction"]

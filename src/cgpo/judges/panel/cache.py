@@ -1,0 +1,222 @@
+"""Verdicts that are known already: kept in memory, or in a file that several processes may share."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from cgpo.errors import UserError
+from cgpo.types import Outcome, Sample, Verdict
+
+
+@dataclass(frozen=True)
+class DistinctSamples:
+    """Samples without repetition.
+
+    Attributes:
+        samples: each content once, in the order of first appearance.
+        digests: of each; `None` where its metadata are no JSON, so that only the very same prompt counts as equal.
+        index: for each of the samples given which of these it is.
+    """
+
+    samples: list[Sample]
+    digests: list[bytes | None]
+    index: list[int]
+
+
+def distinct_samples(samples: Sequence[Sample]) -> DistinctSamples:
+    """Leaves out samples whose content was there already."""
+    places: dict[object, int] = {}
+    found = DistinctSamples([], [], [])
+    for sample in samples:
+        digest = sample_digest(sample)
+        key = digest if digest is not None else (id(sample.prompt), sample.response)
+        place = places.setdefault(key, len(found.samples))
+        if place == len(found.samples):
+            found.samples.append(sample)
+            found.digests.append(digest)
+        found.index.append(place)
+    return found
+
+
+def sample_digest(sample: Sample) -> bytes | None:
+    """Digest of all that a judge may read: response, and the prompt but for its key; `None` where there is no JSON."""
+    prompt = sample.prompt
+    history = [dict(turn) for turn in prompt.history]
+    try:
+        content = [prompt.text, prompt.response, sample.response, history, dict(prompt.metadata)]
+        text = json.dumps(content, sort_keys=True)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return hashlib.sha256(text.encode()).digest()
+
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+_OURS = 0x6367706F
+"""What marks a file as ours: `PRAGMA application_id`."""
+_SCHEMA = (
+    "CREATE TABLE verdicts (key BLOB PRIMARY KEY, outcome TEXT NOT NULL, reason BLOB NOT NULL, used INTEGER NOT NULL)"
+    " WITHOUT ROWID",
+    "CREATE INDEX by_use ON verdicts (used)",
+    f"PRAGMA application_id = {_OURS}",
+)
+
+
+class VerdictCache:
+    """A bounded table of verdicts; the least recently used leave it first.
+
+    A process that is killed leaves the file as it was after its last whole call. Where a file cannot be used for a
+    while (locked for long, no room on the disk) verdicts are made anew, and one line says so.
+
+    Args:
+        size: most verdicts.
+        path: of a file on a local disk, made if it is not there; `None` keeps them in memory.
+        timeout: seconds to wait for another process.
+
+    Raises:
+        UserError: the size is less than 1, or the file cannot be made or is something else.
+    """
+
+    def __init__(self, size: int = 100_000, path: str | None = None, timeout: float = 10.0) -> None:
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+            raise UserError(f"panel.cache.size is {size!r}: it must be a whole number of at least 1")
+        self._size = size
+        self._path = path
+        self._lock = threading.Lock()
+        self._warned = False
+        file = ":memory:" if path is None else str(Path(path).expanduser())
+        try:
+            if path is not None:
+                Path(file).parent.mkdir(parents=True, exist_ok=True)
+            self._database = sqlite3.connect(file, timeout=timeout, isolation_level=None, check_same_thread=False)
+            _prepare(self._database)
+        except (OSError, sqlite3.Error) as error:
+            raise UserError(f"panel.cache.path: {path} cannot be used as a cache of verdicts: {error}") from error
+
+    def lookup(self, keys: Sequence[bytes]) -> dict[bytes, Verdict]:
+        """What is known of some keys; it counts as used now."""
+
+        def read(database: sqlite3.Connection) -> dict[bytes, Verdict]:
+            found: dict[bytes, Verdict] = {}
+            for key in dict.fromkeys(keys):
+                row = database.execute("SELECT outcome, reason FROM verdicts WHERE key = ?", (key,)).fetchone()
+                if row is not None:
+                    found[key] = Verdict(Outcome(row[0]), row[1].decode(errors="surrogatepass"))
+            now = time.time_ns()
+            database.executemany("UPDATE verdicts SET used = ? WHERE key = ?", [(now, key) for key in found])
+            return found
+
+        return (self._transaction(read) or {}) if keys else {}
+
+    def store(self, verdicts: Mapping[bytes, Verdict]) -> None:
+        """Keeps verdicts; undecided ones are left out: a judge that failed is asked again."""
+        now = time.time_ns()
+        rows = [
+            (key, verdict.outcome.value, verdict.reason.encode(errors="surrogatepass"), now)
+            for key, verdict in verdicts.items()
+            if verdict.outcome is not Outcome.UNDECIDED
+        ]
+
+        def write(database: sqlite3.Connection) -> None:
+            database.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?)", rows)
+            self._forget(database)
+
+        if rows:
+            self._transaction(write)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All verdicts with the order of their use, for a checkpoint; nothing where a file keeps them."""
+        if self._path is not None:
+            return {}
+        with self._lock:
+            return {"database": torch.frombuffer(bytearray(self._database.serialize()), dtype=torch.uint8)}
+
+    def load_state_dict(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """Takes over what caches kept: of one process, or of several.
+
+        Raises:
+            UserError: a state is damaged.
+        """
+        for state in states:
+            if "database" in state:
+                try:
+                    self._take_over(state["database"].numpy().tobytes())
+                except sqlite3.Error as error:
+                    raise UserError(f"the checkpoint's verdicts cannot be read: {error}") from error
+
+    def _take_over(self, image: bytes) -> None:
+        with contextlib.closing(sqlite3.connect(":memory:")) as other:
+            other.deserialize(image)
+            rows = other.execute("SELECT key, outcome, reason, used FROM verdicts").fetchall()
+
+        def write(database: sqlite3.Connection) -> None:
+            latest = "ON CONFLICT (key) DO UPDATE SET used = MAX(used, excluded.used)"
+            database.executemany(f"INSERT INTO verdicts VALUES (?, ?, ?, ?) {latest}", rows)
+            self._forget(database)
+
+        self._transaction(write)
+
+    def _forget(self, database: sqlite3.Connection) -> None:
+        """Lets go of the least recently used beyond the size."""
+        (surplus,) = database.execute("SELECT COUNT(*) - ? FROM verdicts", (self._size,)).fetchone()
+        if surplus > 0:
+            oldest = "SELECT key FROM verdicts ORDER BY used LIMIT ?"
+            database.execute(f"DELETE FROM verdicts WHERE key IN ({oldest})", (surplus,))
+
+    def __len__(self) -> int:
+        """How many verdicts there are."""
+        return self._transaction(lambda d: int(d.execute("SELECT COUNT(*) FROM verdicts").fetchone()[0])) or 0
+
+    def close(self) -> None:
+        """Closes the file; what was kept in memory is gone."""
+        with self._lock:
+            self._database.close()
+
+    def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
+        """What some work comes to; `None` where the file cannot be used."""
+        with self._lock:
+            try:
+                self._database.execute("BEGIN IMMEDIATE")
+                result = work(self._database)
+                self._database.execute("COMMIT")
+            except sqlite3.Error as error:
+                with contextlib.suppress(sqlite3.Error):
+                    self._database.execute("ROLLBACK")
+                if not self._warned:
+                    _log.warning("the cache of verdicts cannot be used: %s", error)
+                    self._warned = True
+                return None
+        return result
+
+
+def _prepare(database: sqlite3.Connection) -> None:
+    """Makes the table where there is nothing yet.
+
+    Raises:
+        sqlite3.Error: the file is something else.
+    """
+    database.execute("BEGIN IMMEDIATE")
+    (tables,) = database.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+    (application,) = database.execute("PRAGMA application_id").fetchone()
+    if tables and application != _OURS:
+        raise sqlite3.DatabaseError("it is another program's database")
+    if not tables:
+        for statement in _SCHEMA:
+            database.execute(statement)
+    database.execute("COMMIT")
+    # A commit then waits for no disk; a kill loses nothing, a power cut perhaps the last verdicts.
+    with contextlib.suppress(sqlite3.OperationalError):  # another process is at it just now
+        database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = NORMAL")

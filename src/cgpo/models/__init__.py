@@ -1,0 +1,1 @@
+"""Pretrained models of any role: loading, checking and quantising them."""

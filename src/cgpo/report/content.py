@@ -1,0 +1,175 @@
+"""What the page shows of a run, as plain containers."""
+
+from __future__ import annotations
+
+import math
+import re
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cgpo.errors import UserError
+from cgpo.evaluation.alarm import Alarm, Reading, alarms
+from cgpo.run_files import Run, Series, load_run
+
+
+def named_runs(folders: Sequence[str | Path]) -> dict[str, Run]:
+    """The runs of some folders by name; the folder of a sweep stands for its runs.
+
+    A name is as much of the end of a folder's path as tells it from the others.
+
+    Raises:
+        UserError: a folder holds no run, or a run is named twice.
+    """
+    found = [run.resolve() for folder in folders for run in _runs_of(Path(folder))]
+    for folder in found:
+        if found.count(folder) > 1:
+            raise UserError(f"{folder}: this run is named twice; name each run once")
+    return {name: load_run(folder) for name, folder in zip(short_names(found), found, strict=True)}
+
+
+def short_names(folders: Sequence[Path]) -> list[str]:
+    """The shortest ends of paths that tell all of them apart, equally many parts each."""
+    most = max((len(folder.parts) for folder in folders), default=1)
+    for parts in range(1, most):
+        names = ["/".join(folder.parts[-parts:]) for folder in folders]
+        if len(set(names)) == len(names):
+            return names
+    return [str(folder) for folder in folders]
+
+
+def _runs_of(folder: Path) -> Iterable[Path]:
+    if (folder / "config.yaml").is_file() or not folder.is_dir():
+        return [load_run(folder).folder]
+    runs = [file.parent for file in folder.glob("*/config.yaml")]
+    if not runs:
+        raise UserError(f"{folder}: no run's folder and no sweep's, there is no config.yaml in it nor one level below")
+    return sorted(runs, key=lambda run: (len(run.name), run.name))
+
+
+SAMPLES = 5
+"""Most samples of an alarm that is worked out afterwards."""
+
+
+def alarms_of(run: Run) -> tuple[list[dict[str, Any]], bool]:
+    """Rows as `HackingAlarm` writes them, and whether the run itself wrote them.
+
+    Raises:
+        UserError: `alarms.jsonl` cannot be read.
+    """
+    own = run.alarms()
+    if own is None:
+        kept = [sample for sample in run.samples() if sample["split"] == "held_out"]
+        return [row for task in run.tasks for row in _worked_out(run, task, kept)], False
+    return list(own), True
+
+
+def _worked_out(run: Run, task: str, held_out: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """From the success and the reward of evaluations; the reward's spread is that of the samples kept of them."""
+    success, reward = (run.metrics.get(f"gold/{task}/{name}") for name in ("success", "reward"))
+    if success is None or reward is None:
+        return []
+    rewards = dict(zip(reward.steps, reward.values, strict=True))
+    kept = [sample for sample in held_out if sample["task"] == task]
+    readings = []
+    for step, share in zip(success.steps, success.values, strict=True):
+        count = _prompts(run, task, step, success)
+        of_samples = [sample["reward"] for sample in kept if sample["step"] == step]
+        error = statistics.stdev(of_samples) / math.sqrt(count) if len(of_samples) > 1 and count else 0.0
+        readings.append(Reading(step, rewards.get(step, math.nan), error, share, count))
+    return [_row(task, found, kept) for found in alarms(readings)]
+
+
+def _prompts(run: Run, task: str, step: int, success: Series) -> int:
+    """How many prompts an evaluation asked: as configured, and no more than the summary says that there are."""
+    options = (run.config.get("callbacks") or {}).get("evaluation") or {}
+    most = options.get("prompts", 500)
+    if run.summary and task in run.summary["tasks"]:
+        most = run.summary["tasks"][task]["before"]["prompts"]
+    first_or_last = step == success.steps[0] or (run.summary is not None and step == success.steps[-1])
+    return most if first_or_last else min(most, options.get("prompts_during", most))
+
+
+def _row(task: str, found: Alarm, kept: list[dict[str, Any]]) -> dict[str, Any]:
+    wrong = [s for s in kept if s["step"] == found.after.step and s["gold"] == "violated"]
+    return {
+        "step": found.after.step,
+        "task": task,
+        "signal": "gold",
+        "began": found.before.step,
+        "message": found.sentence(task, "gold"),
+        "samples": sorted(wrong, key=lambda sample: -sample["reward"])[:SAMPLES],
+    }
+
+
+SHOWN = re.compile(
+    r"gold/.+/(success|reward|kl)|judges/.+/(violation_rate|satisfied_rate)|judges/.+/agreement/.+"
+    r"|reward/.+/(raw|given_violation|given_satisfied)|kl/.+|rollout/.+/length|time/.+"
+)
+"""The metrics that the page draws."""
+
+
+def content(name: str, run: Run, most_samples: int) -> dict[str, Any]:
+    """A run's facts, curves, alarms and samples.
+
+    Args:
+        name: what it is called.
+        run: finished, failed, or still under way.
+        most_samples: of a longer `samples.jsonl` the last ones are shown, and how many are left out is said.
+
+    Raises:
+        UserError: a file of the run cannot be read.
+    """
+    samples = list(run.samples())
+    left_out = max(0, len(samples) - most_samples)
+    alarms, watched = alarms_of(run)
+    return {
+        "name": name,
+        "folder": str(run.folder),
+        "tasks": run.tasks,
+        **_facts(run),
+        "metrics": {
+            metric: {"steps": series.steps, "values": [_short(value) for value in series.values]}
+            for metric, series in run.metrics.items()
+            if SHOWN.fullmatch(metric)
+        },
+        "alarms": alarms,
+        "watched": watched,
+        "samples": samples[left_out:],
+        "left_out": left_out,
+    }
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    config, summary = run.config, run.summary
+    error = run.folder / "error.txt"
+    return {
+        "optimizer": summary["optimizer"] if summary else _class_name(config.get("optimizer")),
+        "judges": _judges(config),
+        "seed": config.get("seed"),
+        "updates": max((series.steps[-1] for series in run.metrics.values()), default=0),
+        "planned": config.get("updates"),
+        "state": "finished" if summary else "failed" if error.is_file() else "under way",
+        "error": error.read_text().strip() if error.is_file() else None,
+        "overrides": run.overrides,
+        "findings": summary["findings"] if summary else [],
+    }
+
+
+def _class_name(config: Any) -> str | None:
+    return str(config["_target_"]).rpartition(".")[2] if config and "_target_" in config else None
+
+
+def _judges(config: Mapping[str, Any]) -> list[str]:
+    """Those that a task names, among those that the run chose."""
+    named: set[str] = set()
+    for task in config["tasks"].values():
+        judges = task.get("judges") or []
+        named |= {judges} if isinstance(judges, str) else set(judges)
+    return sorted(named & (config.get("judges") or {}).keys())
+
+
+def _short(value: float) -> float:
+    """Six significant digits: what a curve shows of a number, in half the bytes."""
+    return float(f"{value:.6g}")

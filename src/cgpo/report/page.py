@@ -1,0 +1,97 @@
+"""The page: one HTML file that brings its data, its scripts and its styles, and asks the network for nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from html import escape
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from cgpo.errors import UserError
+from cgpo.files import write_whole
+
+SCRIPTS = ("elements.js", "overview.js", "charts.js", "sections.js", "samples.js", "start.js")
+PLACE = re.compile(r"\{\{(\w+)\}\}")
+
+
+def page(runs: Sequence[Mapping[str, Any]], title: str = "cgpo report") -> str:
+    """The HTML of some runs' `content`.
+
+    Responses are untrusted. They travel as JSON in which no `<` is left, scripts show them as text and never as HTML,
+    and the page's content security policy runs the scripts that are known here and no others.
+
+    Raises:
+        UserError: the extra `report` is not installed.
+    """
+    plotly = _inline(_plotly())
+    own = _inline("\n".join(_template(name) for name in SCRIPTS))
+    data = {"title": title, "made": datetime.now().strftime("%Y-%m-%d %H:%M"), "runs": list(runs)}
+    parts = {
+        "policy": _policy(plotly, own),
+        "title": escape(title),
+        "style": _template("page.css"),
+        "data": orjson.dumps(data).decode().replace("<", "\\u003c"),
+        "plotly": plotly,
+        "script": own,
+    }
+    return PLACE.sub(lambda match: parts[match[1]], _template("page.html"))
+
+
+def write_page(path: Path, html: str, overwrite: bool = False) -> None:
+    """Writes the page whole, or not at all.
+
+    Raises:
+        UserError: there is such a file already, or it cannot be written.
+    """
+    check_output(path, overwrite)
+    try:
+        write_whole(path, html)
+    except OSError as error:
+        raise UserError(f"{path}: the report cannot be written: {error.strerror}") from error
+
+
+def check_output(path: Path, overwrite: bool) -> None:
+    """Asserts that a report may be written there.
+
+    Raises:
+        UserError: it may not.
+    """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; name a file: --output {path / 'report.html'}")
+    if not path.parent.is_dir():
+        raise UserError(f"{path}: there is no folder {path.parent}; make it, or choose another --output")
+    if path.exists() and not overwrite:
+        raise UserError(f"{path} is there already; choose another --output, or say --overwrite")
+
+
+def _template(name: str) -> str:
+    return resources.files("cgpo.report").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _plotly() -> str:
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError as error:
+        raise UserError("the report draws with plotly, which is missing: pip install 'cgpo[report]'") from error
+    return get_plotlyjs()
+
+
+def _inline(script: str) -> str:
+    """A script as it can stand inside a page: its text must not end the element early."""
+    return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _policy(*scripts: str) -> str:
+    digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )

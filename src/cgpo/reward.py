@@ -1,8 +1,0 @@
-"""The reward models as a command of its own: `python -m cgpo.reward`."""
-
-from __future__ import annotations
-
-from cgpo.composition.stage import stage_command
-
-if __name__ == "__main__":
-    stage_command("reward")

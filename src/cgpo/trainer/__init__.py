@@ -1,1 +1,0 @@
-"""The order of calls: one iteration of Algorithm 2, what observes it, and evaluation."""

@@ -1,0 +1,1 @@
+"""The LightningModule, the constrained update, and everything that watches a run."""

@@ -1,0 +1,36 @@
+"""Baseline responses, made ahead of the updates that need them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning import LightningModule, Trainer
+
+from cgpo.training.observer import Observer
+from cgpo.training.steps import Steps
+
+
+class BaselinesAhead(Observer):
+    """Draws, scores and judges the baseline responses of several updates at once.
+
+    A batch of many short decodings takes hardly longer than one of few. Each draw depends on its prompt alone, so that
+    what is drawn is the same as without this callback.
+
+    Args:
+        updates: how many updates' prompts are taken together.
+    """
+
+    def __init__(self, updates: int = 16) -> None:
+        self.updates = updates
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Looks the prompts up from here to the next time."""
+        module: Any = pl_module
+        if module.global_step % self.updates:
+            return
+        steps = Steps(module.experts, trainer.max_steps, module.seed)
+        coming = [steps[t] for t in range(module.global_step, min(module.global_step + self.updates, len(steps)))]
+        for expert in module.experts:
+            module.prepare_baselines(
+                expert, [p for batch in coming for p in module.own_prompts(expert, batch[expert.name]).values()]
+            )

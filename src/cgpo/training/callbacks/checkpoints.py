@@ -1,0 +1,129 @@
+"""Checkpoints of a run, and going on from one as if nothing had happened."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint as LightningCheckpoint
+
+from cgpo.evaluation.held_out import Evaluated
+from cgpo.tasks.expert import Expert
+from cgpo.training.checkpoints.catalogue import Checkpoint, prune
+from cgpo.training.checkpoints.reading import load_states, load_tensors, trained_tensors
+from cgpo.training.checkpoints.states import restore, state_of
+from cgpo.training.checkpoints.writing import write_checkpoint
+from cgpo.training.loggers import log_sizes
+from cgpo.training.observer import Observer
+from cgpo.training.preemption import EndSignal, PreemptedError
+
+MONITORS = ("success", "reward", "kl")
+
+
+class Checkpoints(Observer, LightningCheckpoint):
+    """Saves what a run needs to go on bit for bit, and ends the run in good order where SIGTERM asks for it.
+
+    Lightning calls it after all other callbacks, so that what they know of an update is in its checkpoint.
+
+    Args:
+        folder: of the checkpoints.
+        every: updates between two; one is made at each evaluation on the way, too. 0 for none at all.
+        keep_last: how many of the newest are kept.
+        keep_best: how many of the best are kept besides.
+        monitor: what is best: the mean over tasks of a number of their evaluations, `success`, `reward` or `kl`.
+        logs: the run's folder, whose logs go back with it to a checkpoint; by default the one that `folder` is in.
+        announce: is told what could not be saved.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        every: int = 10,
+        keep_last: int = 2,
+        keep_best: int = 1,
+        monitor: str = "success",
+        logs: str | None = None,
+        announce: Callable[[str], None] = print,
+    ) -> None:
+        self.folder = Path(folder)
+        self.logs = self.folder.parent if logs is None else Path(logs)
+        self.every = every
+        self.keep_last = keep_last
+        self.keep_best = keep_best
+        self.monitor = monitor
+        self.origin: Checkpoint | None = None
+        self._announce = announce
+        self._signal = EndSignal()
+        self._scores: dict[int, list[float]] = {}
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Takes the run to where `origin` left it, if that is set."""
+        module: Any = pl_module
+        if self.origin is not None:
+            optimizer: Any = trainer.optimizers[0]
+            load_tensors(self.origin, module, optimizer, module.processes.alone)
+            restore(trainer, module, load_states(self.origin, module.processes), self.origin)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """From here on SIGTERM waits for the end of an update; in a thread there are no signals."""
+        if self.every and threading.current_thread() is threading.main_thread():
+            self._signal.listen()
+
+    def on_evaluation(self, module: LightningModule, expert: Expert, label: str, result: Evaluated) -> None:
+        """Notes how good the policy is."""
+        if label != "during":
+            return
+        # Also where there is no number: of tensor-parallel peers the first alone has one, and all save together.
+        scores = self._scores.setdefault(module.global_step, [])
+        number = getattr(result.result, self.monitor)
+        if number is not None:
+            scores.append(-number if self.monitor == "kl" else number)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Saves where one is due or the run is to end."""
+        module: Any = pl_module
+        step = module.global_step
+        if not self.every or step >= trainer.max_steps:
+            return
+        ends = module.processes.any(self._signal.received)
+        if not (ends or step % self.every == 0 or step in self._scores):
+            return
+        with module.stage("checkpoint"):
+            problem = self._save(trainer, module, step)
+        if ends:
+            where = f"saved in {self.folder}" if problem is None else f"not saved: {problem}"
+            raise PreemptedError(f"SIGTERM: the run ends after {step} of {trainer.max_steps} updates, {where}")
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """SIGTERM is no longer waited with; Lightning gives it back to whoever had it before, later."""
+        self._signal.ignore()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Nor is it where the run fails."""
+        self._signal.ignore()
+
+    def _save(self, trainer: Trainer, module: Any, step: int) -> str | None:
+        scores = self._scores.pop(step, None)
+        optimizer: Any = trainer.optimizers[0]
+        logs: Mapping[str, int] = log_sizes(self.logs, trainer.loggers) if module.processes.first else {}
+        problem = write_checkpoint(
+            self.folder,
+            step,
+            trained_tensors(module, optimizer),
+            state_of(trainer, module),
+            module.processes,
+            sum(scores) / len(scores) if scores else None,
+            logs,
+        )
+        if not module.processes.first:
+            return problem
+        if problem is None:
+            prune(self.folder, self.keep_last, self.keep_best, step)
+        else:
+            self._announce(f"no checkpoint after update {step}: {problem}; those of before are kept")
+        return problem

@@ -1,0 +1,175 @@
+"""Metrics of every update, named so that panels group themselves."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import torch
+from lightning import LightningModule, Trainer
+from torch import Tensor
+
+from cgpo.distributed.process_group import ALONE
+from cgpo.evaluation.held_out import Evaluated
+from cgpo.optimizer.calibration import calibrated_reward, log_ratio
+from cgpo.tasks.expert import Expert
+from cgpo.training.metric_accumulator import MetricAccumulator
+from cgpo.training.observer import Observer
+from cgpo.types import Objective, Outcome, Rollout, TrainingBatch, Verdicts
+
+DECIDED = (Outcome.VIOLATED, Outcome.SATISFIED)
+UPDATES = "updates"
+
+
+class TaskMetrics(Observer):
+    """Collects each update's numbers in `torchmetrics` objects and hands them to the run's loggers.
+
+    They add up over the batches of a row and over processes; of tensor-parallel peers, which have the same samples, the
+    first alone counts. `docs/panel.md` says what those of the judges mean.
+
+    Names: `judges/<task>/<judge>/{violation,undecided,not_applicable,not_asked,cache_hit}_rate` and `…/seconds`,
+    `judges/<task>/agreement/<judge>_<judge>`, `judges/<task>/satisfied_rate`,
+    `reward/<task>/{raw,calibrated,given_violation,given_satisfied}`, `kl/<task>`,
+    `rollout/<task>/{length,finished_rate}`, `objective/<task>/…`, `gold/<task>/success` at evaluations,
+    `time/<stage>` in seconds an update.
+
+    Args:
+        every: updates between two rows of the log, each the mean over them.
+    """
+
+    def __init__(self, every: int = 1) -> None:
+        self.every = every
+        self.totals: dict[str, float] = defaultdict(float)
+        self._accumulator = MetricAccumulator()
+        self._counts = True
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Finds out whether another process counts for this one."""
+        module: Any = pl_module
+        self._counts = module.processes.peer == 0
+
+    def on_rollout(self, module: LightningModule, expert: Expert, rollout: Rollout) -> None:
+        """Lengths and ends of responses."""
+        self._mean(f"rollout/{expert.name}/length", rollout.response_mask.sum(-1).float())
+        self._mean(f"rollout/{expert.name}/finished_rate", rollout.finished.float())
+
+    def on_verdicts(self, module: LightningModule, expert: Expert, rollout: Rollout, verdicts: Verdicts) -> None:
+        """Each judge's rates, and how often two judges agree."""
+        outcomes = {judge: [verdict.outcome for verdict in given] for judge, given in verdicts.by_judge.items()}
+        for judge, found in outcomes.items():
+            name = f"judges/{expert.name}/{judge}"
+            asked = [outcome for outcome in found if outcome is not Outcome.NOT_ASKED]
+            self._rate(f"{name}/violation_rate", [o is Outcome.VIOLATED for o in asked if o in DECIDED])
+            for outcome in (Outcome.UNDECIDED, Outcome.NOT_APPLICABLE):
+                self._rate(f"{name}/{outcome}_rate", [o is outcome for o in asked])
+            self._rate(f"{name}/not_asked_rate", [o is Outcome.NOT_ASKED for o in found])
+            if judge in verdicts.cached:
+                hits = verdicts.cached[judge]
+                self._rate(f"{name}/cache_hit_rate", [True] * hits + [False] * (len(asked) - hits))
+            self._sum(f"{name}/seconds", verdicts.seconds.get(judge, 0.0))
+        for first, second in combinations(outcomes, 2):
+            pairs = zip(outcomes[first], outcomes[second], strict=True)
+            both = [a is b for a, b in pairs if a in DECIDED and b in DECIDED]
+            self._rate(f"judges/{expert.name}/agreement/{first}_{second}", both)
+
+    def on_training_batch(
+        self,
+        module: LightningModule,
+        expert: Expert,
+        rollout: Rollout,
+        verdicts: Verdicts,
+        training_batch: TrainingBatch,
+    ) -> None:
+        """Rewards, raw and calibrated, and the divergence from the reference."""
+        task, decided = expert.name, training_batch.decided
+        self._mean(f"judges/{task}/satisfied_rate", training_batch.satisfied[decided].float())
+        self._mean(f"reward/{task}/raw", training_batch.reward)
+        self._mean(
+            f"reward/{task}/calibrated", calibrated_reward(training_batch.reward, training_batch.baseline.reward)
+        )
+        self._mean(f"reward/{task}/given_violation", training_batch.reward[decided & ~training_batch.satisfied])
+        self._mean(f"reward/{task}/given_satisfied", training_batch.reward[decided & training_batch.satisfied])
+        self._mean(f"kl/{task}", log_ratio(training_batch))
+
+    def on_objective(self, module: LightningModule, expert: Expert, objective: Objective) -> None:
+        """The loss and what the optimizer says of itself: of the whole batch, so that one process counts it."""
+        first = getattr(module, "processes", ALONE).first
+        for name, value in {"loss": objective.loss.item(), **objective.metrics}.items():
+            self._mean(f"objective/{expert.name}/{name}", torch.tensor([value] if first else []))
+
+    def on_stage(self, module: LightningModule, stage: str, seconds: float) -> None:
+        """Seconds of a stage, all tasks together."""
+        self.totals[stage] += seconds
+        self._sum(f"time/{stage}", seconds)
+
+    def on_evaluation(self, module: LightningModule, expert: Expert, label: str, result: Evaluated) -> None:
+        """Held-out success and reward, logged at once."""
+        of = result.result
+        values = {"success": of.success, "reward": of.reward, "kl": of.kl, **of.measures}
+        self._log(
+            module.trainer,
+            {f"gold/{expert.name}/{name}": value for name, value in values.items() if value is not None},
+            module.global_step,
+        )
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Writes a row."""
+        self._sum(UPDATES, 1)
+        if pl_module.global_step % self.every == 0:
+            self._flush(trainer, pl_module.global_step)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes what is left."""
+        self._flush(trainer, pl_module.global_step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The seconds of every stage so far, and what was counted since the last row."""
+        return {"totals": dict(self.totals), "tallies": self._accumulator.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on counting from there."""
+        self.totals = defaultdict(float, state_dict["totals"])
+        self._accumulator.load_state_dict([state_dict["tallies"]])
+
+    @staticmethod
+    def merged(states: Sequence[Mapping[str, Any]], first: bool = True) -> dict[str, Any]:
+        """The states of several processes as one, for a run that goes on with another number of them.
+
+        What was counted is added up; the seconds of a stage are those of one process, on average.
+
+        Args:
+            states: of all processes that there were.
+            first: for the first of the processes that there are. The others get the same names, and nothing counted.
+        """
+        tallies = MetricAccumulator()
+        tallies.load_state_dict([state["tallies"] for state in states])
+        stages = dict.fromkeys(stage for state in states for stage in state["totals"])
+        totals = {stage: sum(state["totals"].get(stage, 0.0) for state in states) / len(states) for stage in stages}
+        return {"totals": totals, "tallies": tallies.state_dict() if first else tallies.nothing()}
+
+    def _flush(self, trainer: Trainer, step: int) -> None:
+        means, sums = self._accumulator.over_processes()
+        self._accumulator.clear()
+        updates = max(1.0, sums.pop(UPDATES, 0.0))  # of all processes that count, so that seconds are those of one
+        self._log(trainer, {**means, **{name: value / updates for name, value in sums.items()}}, step)
+
+    @staticmethod
+    def _log(trainer: Trainer, row: dict[str, float], step: int) -> None:
+        if not row:
+            return
+        for logger in trainer.loggers:
+            logger.log_metrics(row, step)
+
+    def _mean(self, name: str, values: Tensor) -> None:
+        """A mean of nothing is made too: processes add up each other's metrics, so that all must have the same."""
+        self._accumulator.mean(name, values if self._counts else values.new_empty(0))
+
+    def _rate(self, name: str, holds: Sequence[bool]) -> None:
+        self._mean(name, torch.tensor(holds, dtype=torch.float32))
+
+    def _sum(self, name: str, value: float) -> None:
+        self._accumulator.sum(name, value if self._counts else 0.0)

@@ -1,0 +1,121 @@
+"""The samples behind the numbers: what was asked, answered, rewarded and found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+import torch
+from lightning import LightningModule
+from lightning.pytorch.loggers import WandbLogger
+
+from cgpo.evaluation.held_out import Evaluated
+from cgpo.optimizer.calibration import calibrated_reward, log_ratio
+from cgpo.run_files import append_rows
+from cgpo.tasks.expert import Expert
+from cgpo.training.observer import Observer
+from cgpo.types import Rollout, TrainingBatch, Verdict, Verdicts
+
+
+class SampleLog(Observer):
+    """Appends samples to `samples.jsonl`, and shows evaluations' samples as a table in W&B.
+
+    A row: `step`, `split` (`train` or `held_out`), `task`, `key`, `prompt`, `response`, `reward`, `calibrated_reward`,
+    `kl` (log-ratio to the reference in nats), `satisfied`, `verdicts` (judge → outcome and reason), `gold`.
+
+    Args:
+        path: the file.
+        every: updates between two batches of training samples.
+        per_task: samples of each task in one batch.
+        per_evaluation: samples of each task at an evaluation.
+    """
+
+    def __init__(self, path: str, every: int = 10, per_task: int = 4, per_evaluation: int = 20) -> None:
+        self.path = Path(path)
+        self.every = every
+        self.per_task = per_task
+        self.per_evaluation = per_evaluation
+
+    def on_training_batch(
+        self,
+        module: LightningModule,
+        expert: Expert,
+        rollout: Rollout,
+        verdicts: Verdicts,
+        training_batch: TrainingBatch,
+    ) -> None:
+        """Keeps the first responses of an update's batch."""
+        if module.global_step % self.every or not module.trainer.is_global_zero:
+            return
+        kept = list(range(min(self.per_task, len(rollout.responses))))
+        columns = {
+            "reward": training_batch.reward.flatten().tolist(),
+            "calibrated_reward": calibrated_reward(training_batch.reward, training_batch.baseline.reward)
+            .flatten()
+            .tolist(),
+            "kl": log_ratio(training_batch).flatten().tolist(),
+        }
+        append_rows(self.path, [_row(module, expert, "train", rollout, verdicts, columns, None, i) for i in kept])
+
+    def on_evaluation(self, module: LightningModule, expert: Expert, label: str, result: Evaluated) -> None:
+        """Keeps the first responses of an evaluation."""
+        kept = list(range(min(self.per_evaluation, len(result.rollout.responses))))
+        columns = {
+            "reward": result.reward.tolist(),
+            "calibrated_reward": _calibrated(module, expert, result, kept),
+            "kl": result.log_ratio.tolist(),
+        }
+        if not module.trainer.is_global_zero:
+            return
+        rows = [
+            _row(module, expert, "held_out", result.rollout, result.verdicts, columns, result.gold, i) for i in kept
+        ]
+        append_rows(self.path, rows)
+        for logger in module.trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                shown = [{**row, "verdicts": orjson.dumps(row["verdicts"]).decode()} for row in rows]
+                logger.log_table(
+                    f"samples/{expert.name}",
+                    columns=list(shown[0]),
+                    data=[list(row.values()) for row in shown],
+                    step=module.global_step,
+                )
+
+
+def _calibrated(module: Any, expert: Expert, result: Evaluated, kept: Sequence[int]) -> list[float]:
+    prompts = [result.rollout.prompts[i] for i in kept]
+    module.prepare_baselines(expert, prompts)
+    baselines = module.baselines[expert.name].lookup(prompts)
+    reward = result.reward[list(kept)]
+    return torch.sigmoid(reward - torch.tensor([b.reward for b in baselines])).tolist()
+
+
+def _row(
+    module: LightningModule,
+    expert: Expert,
+    split: str,
+    rollout: Rollout,
+    verdicts: Verdicts,
+    columns: Mapping[str, Sequence[float]],
+    gold: Sequence[Verdict] | None,
+    index: int,
+) -> dict[str, Any]:
+    sample = rollout.samples[index]
+    decided = bool(verdicts.decided[index])
+    return {
+        "step": module.global_step,
+        "split": split,
+        "task": expert.name,
+        "key": sample.prompt.key,
+        "prompt": sample.prompt.text,
+        "response": sample.response,
+        **{name: values[index] for name, values in columns.items()},
+        "satisfied": bool(verdicts.satisfied[index]) if decided else None,
+        "verdicts": {
+            judge: {"outcome": given[index].outcome.value, "reason": given[index].reason}
+            for judge, given in verdicts.by_judge.items()
+        },
+        "gold": None if gold is None else gold[index].outcome.value,
+    }

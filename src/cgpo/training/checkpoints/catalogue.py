@@ -1,0 +1,114 @@
+"""The checkpoints of a run: which there are, which of them are whole, and which are kept."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MANIFEST = "manifest.json"
+WEIGHTS = "weights"
+UNFINISHED = ".unfinished"
+NAMED = re.compile(r"step-(\d+)")
+VERSION = 1
+"""Raised when checkpoints of before cannot be loaded any more."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint on disk, as its manifest describes it.
+
+    Attributes:
+        folder: where it lies.
+        step: updates done.
+        processes: that shared the batch.
+        threads: of torch in each, on which the last bits of its numbers depend.
+        score: what the best are kept by, where that was known.
+        logs: rows of `metrics.csv`, and bytes of the other logs of the run, at that time.
+        files: size and checksum of each file.
+    """
+
+    folder: Path
+    step: int
+    processes: int
+    threads: int
+    score: float | None = None
+    logs: Mapping[str, int] = field(default_factory=dict)
+    files: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def damage(self) -> str | None:
+        """What is wrong with its files, in words; `None` where they are as they were written."""
+        for name, (size, expected) in self.files.items():
+            file = self.folder / name
+            try:
+                if not file.is_file():
+                    return f"{name} is missing"
+                if file.stat().st_size != size:
+                    return f"{name} has {file.stat().st_size} bytes instead of {size}"
+                if checksum(file) != expected:
+                    return f"{name} has changed"
+            except OSError as error:
+                return f"{name} cannot be read: {error.strerror}"
+        return None
+
+
+def checkpoints(root: Path) -> list[Checkpoint]:
+    """The checkpoints in a folder, the newest first; what cannot be read as one has no files that are whole."""
+    folders = [folder for folder in root.iterdir() if NAMED.fullmatch(folder.name)] if root.is_dir() else []
+    return sorted(map(_read, folders), key=lambda found: -found.step)
+
+
+def newest_whole(root: Path) -> tuple[Checkpoint | None, list[str]]:
+    """The newest checkpoint that is not damaged, and what is wrong with the newer ones, in words."""
+    problems: list[str] = []
+    for found in checkpoints(root):
+        problem = found.damage()
+        if problem is None:
+            return found, problems
+        problems.append(f"checkpoint {found.folder} is damaged ({problem})")
+    return None, problems
+
+
+def prune(root: Path, keep_last: int, keep_best: int, newest: int) -> None:
+    """Deletes checkpoints but the newest and those of the highest scores, and what was left unfinished.
+
+    Args:
+        root: the folder of checkpoints.
+        keep_last: how many of the newest stay, at least one.
+        keep_best: how many of the highest scores stay besides.
+        newest: the step of the one just written. Those beyond it were passed over as damaged, and count for nothing.
+    """
+    everything = checkpoints(root)
+    found = [c for c in everything if c.step <= newest]
+    training_batch = sorted((c for c in found if c.score is not None), key=lambda c: (-(c.score or 0.0), -c.step))
+    kept = {c.folder for c in (*found[:keep_last], *training_batch[:keep_best])}
+    for folder in [c.folder for c in everything if c.folder not in kept] + list(root.glob(f"*{UNFINISHED}")):
+        # Under another name first, so that one that is half deleted is not taken for a damaged one.
+        gone = folder if folder.name.endswith(UNFINISHED) else folder.rename(folder.with_name(folder.name + UNFINISHED))
+        shutil.rmtree(gone, ignore_errors=True)
+
+
+def checksum(file: Path) -> int:
+    """Of a file's content; it finds damage, not malice."""
+    found = 0
+    with file.open("rb") as content:
+        while part := content.read(1 << 22):
+            found = zlib.crc32(part, found)
+    return found
+
+
+def _read(folder: Path) -> Checkpoint:
+    step = int(folder.name.removeprefix("step-"))
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        known = {key: manifest[key] for key in ("step", "processes", "threads", "score", "logs")}
+        files = {name: (size, checksum) for name, (size, checksum) in manifest["files"].items()}
+        if manifest["version"] == VERSION and known["step"] == step:
+            return Checkpoint(folder=folder, files=files, **known)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass  # as good as none, which its one file that nothing can match says
+    return Checkpoint(folder, step, 0, 0, files={MANIFEST: (-1, 0)})

@@ -1,0 +1,79 @@
+"""What a process knows besides the weights: gathered for a checkpoint, and put back where the run goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lightning import Trainer
+from lightning.pytorch.callbacks import Callback
+
+from cgpo.training.checkpoints.catalogue import Checkpoint
+
+State = dict[str, Any]
+
+
+def state_of(trainer: Trainer, module: Any) -> State:
+    """Baseline responses, the objectives' own state, what judges have said and spent, callbacks, Lightning's loop.
+
+    Random numbers are derived from what they are for, and the learning rate from the update: neither has a state.
+    """
+    return {
+        "baselines": {task: cache.state_dict() for task, cache in module.baselines.items()},
+        "objectives": {e.name: e.optimizer.state_dict() for e in module.experts if hasattr(e.optimizer, "state_dict")},
+        "judges": [panel.state_dict() for panel in _panels(module)],
+        "callbacks": {key: callback.state_dict() for key, callback in _callbacks(trainer).items()},
+        "loop": trainer.fit_loop.state_dict(),
+    }
+
+
+def restore(trainer: Trainer, module: Any, states: Sequence[State], origin: Checkpoint) -> None:
+    """Takes a run to where it was.
+
+    Args:
+        trainer: about to begin.
+        module: whose weights are there already.
+        states: this process's own; or, where their number has changed, those of all processes that there were.
+        origin: the checkpoint that they are from.
+    """
+    for task, cache in module.baselines.items():
+        cache.load_state_dict([state["baselines"][task] for state in states])
+    for expert in module.experts:
+        if expert.name in states[0]["objectives"]:
+            expert.optimizer.load_state_dict(states[0]["objectives"][expert.name])
+    for place, panel in enumerate(_panels(module)):
+        panel.load_state_dict([state["judges"][place] for state in states])
+    for key, callback in _callbacks(trainer).items():
+        found = [state["callbacks"][key] for state in states if state["callbacks"].get(key)]
+        if found:
+            own = origin.processes == module.processes.size and module.processes.peer == 0
+            callback.load_state_dict(found[0] if own else _shared(callback, found, module.processes.first))
+    trainer.fit_loop.load_state_dict(states[0]["loop"])
+    _schedule_from(trainer, origin.step)
+
+
+def _panels(module: Any) -> list[Any]:
+    """Those with a state; one that is shared speaks for all tasks."""
+    found = next((expert.panel for expert in module.experts if hasattr(expert.panel, "state_dict")), None)
+    return [] if found is None else [found]
+
+
+def _callbacks(trainer: Trainer) -> dict[str, Callback]:
+    callbacks: list[Any] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+    return {callback.state_key: callback for callback in callbacks}
+
+
+def _shared(callback: Any, states: Sequence[State], first: bool) -> State:
+    """The states of another number of processes: put together where a callback can, else the first one's."""
+    return callback.merged(states, first) if hasattr(callback, "merged") else states[0]
+
+
+def _schedule_from(trainer: Trainer, step: int) -> None:
+    """The learning rates of an update, as the schedule would have come to them."""
+    for config in trainer.lr_scheduler_configs:
+        scheduler: Any = config.scheduler
+        scheduler.last_epoch, scheduler._step_count = step, step + 1
+        rates = scheduler.get_lr()
+        for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+        scheduler._last_lr = rates

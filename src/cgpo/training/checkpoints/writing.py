@@ -1,0 +1,125 @@
+"""Writing a checkpoint, all processes together."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.state_dict_saver import save
+
+from cgpo.distributed.process_group import Processes
+from cgpo.training.checkpoints.catalogue import MANIFEST, UNFINISHED, VERSION, WEIGHTS, Checkpoint, checksum
+
+
+def write_checkpoint(
+    root: Path,
+    step: int,
+    tensors: Mapping[str, Tensor],
+    state: Mapping[str, Any],
+    processes: Processes,
+    score: float | None = None,
+    logs: Mapping[str, int] | None = None,
+) -> str | None:
+    """Writes a checkpoint, all processes together; a failure leaves those that are there as they are.
+
+    Args:
+        root: the folder of checkpoints.
+        step: updates done.
+        tensors: weights and moments by name, whole or in pieces.
+        state: what this process knows besides; plain values and tensors.
+        processes: all of which call this.
+        score: what the best are kept by.
+        logs: see `Checkpoint`.
+
+    Returns:
+        Why it could not be written, in words; `None` where it was.
+    """
+    folder = root / f"step-{step:08d}"
+    unfinished = folder.with_name(folder.name + UNFINISHED)
+    problem: str | None = None
+    try:
+        if processes.first:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir(parents=True)
+    except OSError as error:
+        problem = _said(error)
+    if found := _first_of(processes, problem):
+        return found
+    try:
+        save(dict(tensors), checkpoint_id=unfinished / WEIGHTS, no_dist=processes.alone)
+        if processes.peer == 0:
+            _write_state(unfinished / f"process-{processes.rank}.pt", state)
+    except (OSError, RuntimeError, CheckpointException) as error:
+        problem = _said(error)
+    problem = _first_of(processes, problem)
+    if problem is None and processes.first:
+        try:
+            _finish(
+                unfinished, folder, Checkpoint(folder, step, processes.size, torch.get_num_threads(), score, logs or {})
+            )
+        except OSError as error:
+            problem = _said(error)
+    problem = _first_of(processes, problem)
+    if problem is not None and processes.first:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return problem
+
+
+def _finish(unfinished: Path, folder: Path, described: Checkpoint) -> None:
+    files = {
+        str(file.relative_to(unfinished)): (file.stat().st_size, checksum(file))
+        for file in sorted(unfinished.rglob("*"))
+        if file.is_file()
+    }
+    manifest = {"version": VERSION, **asdict(described), "folder": folder.name, "files": files}
+    with (unfinished / MANIFEST).open("w") as file:
+        file.write(json.dumps(manifest, indent=1))
+        _to_disk(file.fileno())
+    if folder.exists():  # damaged, since one that is whole would have been gone on from
+        shutil.rmtree(folder)
+    os.rename(unfinished, folder)
+    descriptor = os.open(folder.parent, os.O_RDONLY)
+    try:
+        _to_disk(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_state(path: Path, state: Mapping[str, Any]) -> None:
+    with path.open("wb") as file:
+        torch.save(dict(state), file)
+        file.flush()
+        _to_disk(file.fileno())
+
+
+def _to_disk(descriptor: int) -> None:
+    os.fsync(descriptor)
+
+
+def _first_of(processes: Processes, problem: str | None) -> str | None:
+    """The problem of any process, which all then know of."""
+    if processes.alone:
+        return problem
+    problems = [said for said in processes.everybody(problem) if said is not None]
+    return problems[0] if problems else None
+
+
+def _said(error: BaseException) -> str:
+    failures = getattr(error, "failures", None)
+    if failures:  # by rank, each with its traceback
+        error = next(iter(failures.values()))[0]
+    deeper: BaseException | None = error
+    while deeper is not None and not isinstance(deeper, OSError):
+        deeper = deeper.__cause__ or deeper.__context__  # torch's complaint of its own file hides why it was not whole
+    lines = str(deeper or error).strip().splitlines()
+    if deeper is None and "inline_container" in str(error):  # of another process, which sends no more than this
+        return f"a file could not be written whole, as on a full disk ({lines[0]})"
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,139 @@
+"""Running the module: Lightning's trainer, its loggers and callbacks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, Checkpoint, TQDMProgressBar
+from lightning.pytorch.loggers import Logger
+
+from cgpo.distributed.rendezvous import Rendezvous, find_rendezvous
+from cgpo.policy.causal import CausalPolicy
+from cgpo.tasks.expert import Expert
+from cgpo.training.hardware import Hardware
+from cgpo.training.module import CGPOModule
+from cgpo.training.placement import is_described
+from cgpo.training.steps import Steps
+
+
+def fastest_threads(work: Callable[[], object], most: int | None = None, repeats: int = 2) -> int:
+    """Runs some work with 1, 2, 4, … threads and keeps the fastest number set.
+
+    Args:
+        work: a small piece of what the run will do.
+        most: the most threads to try; by default the cores this process may use.
+        repeats: runs of which the fastest counts, after one to warm up.
+
+    Returns:
+        The number of threads that is now set.
+    """
+    most = most or len(os.sched_getaffinity(0))
+    choices = [2**i for i in range(most.bit_length()) if 2**i <= most]
+    if most not in choices:
+        choices.append(most)
+    seconds = {threads: _seconds(work, threads, repeats) for threads in choices}
+    best = min(seconds, key=lambda threads: seconds[threads])
+    torch.set_num_threads(best)
+    return best
+
+
+def _seconds(work: Callable[[], object], threads: int, repeats: int) -> float:
+    torch.set_num_threads(threads)
+    work()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def fit(
+    module: CGPOModule,
+    updates: int,
+    hardware: Hardware,
+    callbacks: Sequence[Callback],
+    loggers: Sequence[Logger],
+    done: int = 0,
+) -> Trainer:
+    """Trains for a number of updates.
+
+    Args:
+        module: what is trained.
+        updates: optimizer steps.
+        hardware: on what.
+        callbacks: what watches.
+        loggers: where metrics go.
+        done: updates that were done before.
+    """
+    trainer = hardware.trainer(
+        find_rendezvous() or (None if hardware.strategy == "single" else Rendezvous()),
+        max_steps=updates,
+        max_epochs=1,
+        logger=list(loggers),
+        # First, since the evaluation before training takes its time.
+        callbacks=[_OwnSignal(), *callbacks, _Bar(refresh_rate=5)],
+        # Without one of ours Lightning would add one of its own.
+        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
+        enable_model_summary=False,
+        log_every_n_steps=1,
+    )
+    trainer.fit(module, Steps(module.experts, updates, module.seed).loader(done))
+    return trainer
+
+
+def choose_threads(
+    setting: int | str, policy: CausalPolicy, expert: Expert, device: str = "cpu", processes: int = 1
+) -> int:
+    """Sets torch's threads: a number, or `auto` to measure a small rollout on a CPU, or to deal out its cores.
+
+    Args:
+        setting: a number or `auto`.
+        policy: what is measured.
+        expert: what it is measured on.
+        device: that it will be run on; there is nothing to measure where that is a GPU.
+        processes: of this machine.
+    """
+    if setting == "auto" and (processes > 1 or is_described(policy.model)):
+        setting = max(1, len(os.sched_getaffinity(0)) // processes)
+    if setting != "auto":
+        torch.set_num_threads(int(setting))
+        return int(setting)
+    if device != "cpu":
+        return torch.get_num_threads()
+    prompts = expert.prompts[: expert.batch_size]
+
+    def work() -> None:
+        rollout = expert.sampler.sample(policy, prompts, expert.responses_per_prompt, 0)
+        expert.reward.score(rollout.samples)
+
+    return fastest_threads(work)
+
+
+class _OwnSignal(Callback):
+    """Takes SIGTERM back from Lightning.
+
+    Lightning's handler sends the other processes a message in the middle of whatever they are exchanging, so that they
+    stand still for ever, and nothing short of SIGKILL ends them.
+    """
+
+    def __init__(self) -> None:
+        self._handler = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._handler)
+
+
+class _Bar(TQDMProgressBar):
+    def get_metrics(self, trainer: Trainer, pl_module: Any) -> dict[str, Any]:
+        metrics = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)
+        return metrics

@@ -1,0 +1,102 @@
+"""Passes of a model over responses: for numbers without gradients, or for the gradient of its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from cgpo.distributed.process_group import Processes
+from cgpo.distributed.sharding import gathered_weights, is_sharded
+from cgpo.policy.critic import Critic
+from cgpo.policy.logprobs import Responses, response_logprobs
+from cgpo.policy.micro_batches import in_micro_batches, length_grouped_batches, packed_batches, packed_logprobs
+from cgpo.policy.reference import on_its_device
+from cgpo.policy.token_logprobs import precision
+from cgpo.protocols import Policy
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What a model says of responses, and how they are put to it.
+
+    Attributes:
+        model: is run.
+        numbers: of some prompts, `[n, T]` response tokens and `[n, T]` mask: a number a token, `[n, T]`.
+        batches: cuts lengths into micro-batches of so many tokens.
+    """
+
+    model: nn.Module
+    numbers: Callable[[Sequence[Sequence[int]], Tensor, Tensor], Tensor]
+    batches: Callable[[Sequence[int], int], list[list[int]]]
+
+
+def policy_pass(policy: Policy, temperature: float, packing: bool) -> Pass:
+    """Token log-probabilities under a policy, in rows with padding or packed ones."""
+    logprobs = packed_logprobs if packing else response_logprobs
+    numbers = partial(logprobs, policy.model, temperature=temperature, pad_id=policy.pad_id)
+    return Pass(
+        policy.model, on_its_device(policy.model, numbers), packed_batches if packing else length_grouped_batches
+    )
+
+
+def critic_pass(critic: Critic, policy: Policy) -> Pass:
+    """A critic's values of the states before each token."""
+    return Pass(critic, partial(critic, pad_id=policy.pad_id), length_grouped_batches)
+
+
+def token_values(forward: Pass, responses: Responses, max_tokens: int) -> Tensor:
+    """Of all responses, without gradients; `[N, T]`."""
+    rows = (responses.prompt_ids, responses.ids, responses.mask)
+    with gathered_weights(forward.model):
+        found = in_micro_batches(forward.numbers, *rows, max_tokens, forward.batches)
+    return found.to(precision(forward.model))
+
+
+def accumulate(
+    forward: Pass,
+    responses: Responses,
+    weights: Tensor | None,
+    scale: float,
+    max_tokens: int,
+    processes: Processes,
+    backward: Callable[[Tensor], None],
+) -> None:
+    """Adds the gradient of `scale · Σ weights · numbers(responses)` to the model's weights.
+
+    Args:
+        forward: the model's pass.
+        responses: of this process, `N`.
+        weights: `[…, T']` with `N` rows, `T'` at least as wide as the responses; rows that are 0 are not run. `None`
+            where the objective does not depend on these numbers.
+        scale: of all of it.
+        max_tokens: budget of one micro-batch, in tokens with padding.
+        processes: all of which call this where the model lies in pieces.
+        backward: runs the backward pass of a scalar.
+    """
+    if weights is None:
+        return
+    weights = weights.flatten(0, -2)[:, : responses.ids.shape[1]]
+    rows = (weights != 0).any(-1).nonzero().squeeze(-1).tolist()
+    lengths = responses.lengths
+    parts = forward.batches([lengths[i] for i in rows], max_tokens)
+    idle = 0
+    if is_sharded(forward.model):
+        # Its pieces are gathered anew for each pass, by all processes at the same time.
+        idle = processes.largest(len(parts)) - len(parts)
+        scale *= processes.size  # FSDP takes the mean over processes
+    for part in parts:
+        chosen = [rows[i] for i in part]
+        numbers = forward.numbers(*responses.of(chosen))
+        backward(scale * (numbers * weights[chosen][:, : numbers.shape[1]]).sum())
+    for _ in range(idle):
+        backward(0.0 * forward.numbers(*_a_token(responses)).sum())
+
+
+def _a_token(responses: Responses) -> tuple[list[Sequence[int]], Tensor, Tensor]:
+    """The shortest that a model can be run on."""
+    ids = responses.ids.new_zeros(1, 1)
+    return [(0,)], ids, torch.ones_like(ids, dtype=torch.bool)

@@ -1,0 +1,145 @@
+"""Where metrics go: a CSV file always, W&B where it is chosen."""
+
+from __future__ import annotations
+
+import csv
+import io
+import netrc
+import os
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import wandb
+from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+from torch import Tensor
+
+from cgpo.files import write_whole
+
+METRICS = "metrics.csv"
+KEPT = "metrics.kept.csv"
+"""The rows of before, while the logger makes its file anew."""
+ROWS = ("samples.jsonl", "alarms.jsonl")
+
+
+def log_sizes(folder: Path, loggers: Iterable[Logger]) -> dict[str, int]:
+    """Rows of `metrics.csv`, and bytes of the other logs, once they are on the disk."""
+    for logger in loggers:
+        if isinstance(logger, CSVLogger):
+            logger.save()
+    for name in (*ROWS, METRICS):
+        if (folder / name).is_file():
+            with (folder / name).open("rb") as file:
+                os.fsync(file.fileno())
+    sizes = {name: (folder / name).stat().st_size for name in ROWS if (folder / name).is_file()}
+    return {**sizes, METRICS: len(_rows(folder / METRICS))}
+
+
+def cut_back(folder: Path, sizes: Mapping[str, int]) -> list[dict[str, str]]:
+    """Takes from the logs what came after a checkpoint: it will be written again.
+
+    Args:
+        folder: of the run.
+        sizes: at the checkpoint; empty where the run begins anew.
+
+    Returns:
+        The rows of `metrics.csv` that stay, which now lie in `metrics.kept.csv`; see `write_again`.
+    """
+    for name in ROWS:
+        if (folder / name).is_file():
+            os.truncate(folder / name, sizes.get(name, 0))
+    if not (folder / KEPT).is_file() and (folder / METRICS).is_file():
+        os.replace(folder / METRICS, folder / KEPT)
+    return _rows(folder / KEPT)[: sizes.get(METRICS, 0)]
+
+
+def write_again(folder: Path, rows: Iterable[Mapping[str, str]], logger: CSVLogger) -> None:
+    """Hands the rows that stay to a new logger, and lets go of the old file once they are written."""
+    for row in rows:
+        values: dict[str, Tensor | float] = {name: float(cell) for name, cell in row.items() if cell and name != "step"}
+        logger.log_metrics(values, int(row["step"]))
+    logger.save()
+    (folder / KEPT).unlink(missing_ok=True)
+
+
+def _rows(file: Path) -> list[dict[str, str]]:
+    if not file.is_file():
+        return []
+    with file.open(newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def csv_logger(folder: Path, rows: Sequence[Mapping[str, str]] = ()) -> CSVLogger:
+    """Writes `metrics.csv` into the folder, behind the rows that are there of a run that goes on."""
+    logger = CSVLogger(save_dir=str(folder), name="", version="", flush_logs_every_n_steps=20)
+    logger._experiment = _KeepsRows(log_dir=logger.log_dir)
+    write_again(folder, rows, logger)
+    return logger
+
+
+class _KeepsRows(ExperimentWriter):
+    """Lightning's writer; but where a column is new, the file is replaced by one that is whole."""
+
+    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
+        lines = io.StringIO(newline="")
+        writer = csv.DictWriter(lines, fieldnames)
+        writer.writeheader()
+        with open(self.metrics_file_path, newline="") as file:
+            writer.writerows(csv.DictReader(file))
+        write_whole(Path(self.metrics_file_path), lines.getvalue())
+
+
+def wandb_logger(project: str, folder: str, announce: Callable[[str], None] = print) -> WandbLogger:
+    """A W&B run: online where a key is at hand, offline otherwise, with one line on how to sync it later.
+
+    A run that goes on keeps its identity, so that W&B shows one.
+
+    Args:
+        project: W&B's project.
+        folder: the run's folder; W&B writes into `wandb/` there.
+        announce: told how the run can be synced.
+    """
+    mode = os.environ.get("WANDB_MODE")
+    # Lightning writes dryrun there for the jobs of a sweep after an offline one.
+    offline = mode in ("offline", "dryrun") if mode else not has_key()
+    os.environ.setdefault("WANDB_SILENT", "true")
+    if offline:
+        reason = "as WANDB_MODE says" if mode == "offline" or has_key() else "for want of a key"
+        announce(f"W&B: the run stays offline, {reason}; later: wandb sync {folder}/wandb/offline-run-*")
+    logger = WandbLogger(
+        project=project,
+        save_dir=folder,
+        name=Path(folder).name,
+        offline=offline,
+        id=_identity(Path(folder)),
+        resume="allow",
+    )
+    logger._wandb_init.pop("anonymous", None)  # an argument that W&B no longer knows, and complains of
+    return logger
+
+
+def _identity(folder: Path) -> str:
+    """W&B's name of the run: drawn once, and kept in the run's folder."""
+    file = folder / ".wandb-id"
+    if not file.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(file, secrets.token_hex(4))
+    return file.read_text()
+
+
+def close(loggers: Iterable[Logger]) -> None:
+    """Ends W&B's run, so that the next job of a sweep gets one of its own."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            wandb.finish()
+
+
+def has_key() -> bool:
+    """Whether there is a key for W&B, in the environment or in `.netrc`."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        return netrc.netrc().authenticators("api.wandb.ai") is not None
+    except (OSError, netrc.NetrcParseError):
+        return False

@@ -1,0 +1,267 @@
+"""The LightningModule: it only orders the calls of one iteration (Algorithm 2)."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from torch import Tensor
+
+from cgpo.distributed.gathering import gather_batch
+from cgpo.distributed.gradients import by_mesh, summed_gradient
+from cgpo.distributed.process_group import ALONE
+from cgpo.distributed.sharding import gathered_weights, is_sharded, models_of
+from cgpo.judges.panel.panel import PeerPanel
+from cgpo.policy.causal import CausalPolicy
+from cgpo.seeds import derived_seed
+from cgpo.tasks.baseline_responses import BaselineCache, BaselineResponse
+from cgpo.tasks.expert import Expert
+from cgpo.training.finite_checks import not_finite
+from cgpo.training.observer import observers
+from cgpo.training.placement import shard_all
+from cgpo.training.strategies import meshes_of, processes_of
+from cgpo.training.update import ConstrainedUpdate
+from cgpo.types import Prompt, Rollout, TrainingBatch, Verdicts
+
+OptimizerFactory = Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
+Batch = Mapping[str, Sequence[Prompt]]
+
+
+@dataclass(frozen=True)
+class PendingRollout:
+    """A task's responses, with their rewards, while its judges are still at work."""
+
+    rollout: Rollout
+    reward: Tensor
+    verdicts: Future[Verdicts]
+
+
+@dataclass(frozen=True)
+class JudgedRollout:
+    """A task's batch as its optimizer sees it, with what its gradient needs."""
+
+    rollout: Rollout
+    baselines: Sequence[BaselineResponse]
+    training_batch: TrainingBatch
+
+
+class CGPOModule(LightningModule):
+    """CGPO on many tasks: every task's gradient at the same weights, then one optimizer step.
+
+    Args:
+        policy: what is trained.
+        experts: the tasks, in a fixed order.
+        update: the constrained step.
+        weight_optimizer: makes the torch optimizer of parameter groups: the policy's, and the critic's if there is one.
+        schedule: factor of the learning rate after so many updates.
+        seed: of the run; every random number is derived from it.
+        clip_norm: the gradient's largest norm, the critic's apart from the policy's; `None` leaves it.
+        baseline: where baseline responses come from, see `BaselineCache`.
+        mixed: where models are sharded, compute in bfloat16 on weights in full precision.
+        reference: `π_ref`, where it is to stay where it is, and whole; by default the policy as it is now, beside it.
+    """
+
+    def __init__(
+        self,
+        policy: CausalPolicy,
+        experts: Sequence[Expert],
+        update: ConstrainedUpdate,
+        weight_optimizer: OptimizerFactory,
+        schedule: Callable[[int], float],
+        seed: int,
+        clip_norm: float | None = 1.0,
+        baseline: str = "golden",
+        mixed: bool = False,
+        reference: CausalPolicy | None = None,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.model = policy.model
+        self.policy = policy
+        self.reference = policy.frozen_copy() if reference is None else reference
+        self._reference_stays = reference is not None
+        self.experts = tuple(experts)
+        self.update = update
+        self.critic = update.attach(policy)
+        self.seed = seed
+        self.clip_norm = clip_norm
+        self.mixed = mixed
+        self._weight_optimizer = weight_optimizer
+        self._schedule = schedule
+        self.baseline = baseline
+        self.processes = ALONE
+        self.problems: dict[str, str] = {}
+        self.baselines = self._baselines()
+        sizes = [expert.batch_size for expert in self.experts]
+        self._offsets = {e.name: offset for e, offset in zip(self.experts, accumulate(sizes, initial=0), strict=False)}
+
+    def configure_model(self) -> None:
+        """Finds out who shares the batch, and leaves each process its piece where models are sharded."""
+        trainer: Any = self.trainer
+        self.processes = self.update.processes = processes_of(trainer)
+        if self.processes.peer:
+            self._fall_silent()
+        meshes = meshes_of(trainer)
+        if meshes is not None and not is_sharded(self.model):
+            rewards = [model for expert in self.experts for model in models_of(expert.reward)]
+            own_prompts = [self.model, self.critic, None if self._reference_stays else self.reference.model]
+            shard_all([model for model in own_prompts if model is not None], rewards, meshes, self.mixed)
+
+    def on_fit_start(self) -> None:
+        """Puts the reference beside the policy; it is no submodule, so that no checkpoint carries it."""
+        if not self._reference_stays:
+            torch.nn.Module.to(self.reference.model, self.device)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Prompts are text: there is nothing to move."""
+        return batch
+
+    def training_step(self, batch: Batch) -> None:
+        """One iteration: prompts ─▶ rollout ─▶ reward ─▶ verdicts ─▶ objective, for every task; then one step.
+
+        All tasks draw first, so that one task's judges work while the next task's responses are generated; then each
+        task's gradient is added to the policy's at the same weights. Only one task's graph is alive at a time. Nothing
+        waits for a verdict that can be done without it. Of several processes each draws, judges and differentiates its
+        own prompts of each task's batch; the objective is of the whole batch.
+        """
+        optimizer: Any = self.optimizers()
+        optimizer.zero_grad()
+        self.problems.clear()
+        pending = {expert.name: self.roll_out(expert, batch[expert.name]) for expert in self.experts}
+        judged: dict[str, JudgedRollout] = {}
+        for expert in self.experts:
+            judged[expert.name] = self.collect(expert, pending.pop(expert.name))
+            self.accumulate_gradient(expert, judged[expert.name])
+        for _ in range(1, self.update.epochs):
+            with self.stage("step"):
+                self.clip_and_average()
+                # Lightning counts the steps of its own optimizer, and an iteration is one.
+                optimizer.optimizer.step()
+                optimizer.zero_grad()
+            for expert in self.experts:
+                self.accumulate_gradient(expert, self.refresh_batch(expert, judged[expert.name]))
+        with self.stage("step"):
+            self.clip_and_average()
+            optimizer.step()
+            scheduler: Any = self.lr_schedulers()
+            scheduler.step()
+        if self.problems:
+            self.notify("on_skipped", dict(self.problems), judged)
+
+    def roll_out(self, expert: Expert, prompts: Sequence[Prompt]) -> PendingRollout:
+        """Rolls out this process's part of a task's prompts, sends it to the judges, and scores it meanwhile.
+
+        The prompts' baseline responses, where they are new, are on their way to the judges before that.
+        """
+        own_prompts = self.own_prompts(expert, prompts)
+        self.prepare_baselines(expert, list(own_prompts.values()))
+        seeds = [derived_seed(self.seed, "rollout", self.global_step, expert.name, place) for place in own_prompts]
+        with self.stage("rollout", expert), gathered_weights(self.model):
+            rollout = expert.sampler.sample(self.policy, list(own_prompts.values()), expert.responses_per_prompt, seeds)
+        self.notify("on_rollout", expert, rollout)
+        verdicts = expert.panel.submit(rollout.samples)
+        with self.stage("reward", expert), gathered_weights(*models_of(expert.reward)):
+            reward = expert.reward.score(rollout.samples)
+        self.notify("on_reward", expert, rollout, reward)
+        return PendingRollout(rollout, reward, verdicts)
+
+    def own_prompts(self, expert: Expert, prompts: Sequence[Prompt]) -> dict[int, Prompt]:
+        """This process's part of a task's batch, by place."""
+        places = self.processes.places(len(prompts), self._offsets[expert.name])
+        return {place: prompts[place] for place in places}
+
+    def prepare_baselines(self, expert: Expert, prompts: Sequence[Prompt]) -> None:
+        """Draws and scores baseline responses that are new, and sends them to the judges; all processes together."""
+        baselines = self.baselines[expert.name]
+        if self.processes.any(baselines.lacks(prompts)):
+            with self.stage("baselines", expert):
+                baselines.make(prompts)
+
+    def collect(self, expert: Expert, pending: PendingRollout) -> JudgedRollout:
+        """Waits for a task's verdicts, and gathers what its optimizer sees."""
+        rollout = pending.rollout
+        self.prepare_baselines(expert, rollout.prompts)
+        with self.stage("reference", expert):
+            texts = self.baselines[expert.name].texts(rollout.prompts)
+            forward = self.update.forward(self.policy, self.reference, expert, rollout, texts)
+        with self.stage("judges", expert):
+            verdicts = pending.verdicts.result()
+            baselines = self.baselines[expert.name].lookup(rollout.prompts)
+        self.notify("on_verdicts", expert, rollout, verdicts)
+        training_batch = self.update.score(rollout, forward, pending.reward, verdicts, baselines)
+        self.notify("on_scored", expert, rollout, verdicts, training_batch)
+        return JudgedRollout(rollout, baselines, training_batch)
+
+    def refresh_batch(self, expert: Expert, judged: JudgedRollout) -> JudgedRollout:
+        """The same responses at the weights of now."""
+        with self.stage("update", expert):
+            return replace(
+                judged, training_batch=self.update.refresh(self.policy, judged.rollout, judged.training_batch)
+            )
+
+    def accumulate_gradient(self, expert: Expert, judged: JudgedRollout) -> None:
+        """Adds `ρ_l` times a task's gradient to the policy's, unless a number of its batch is not finite."""
+        rollout, baselines = judged.rollout, judged.baselines
+        with self.stage("gather", expert):
+            offset = self._offsets[expert.name]
+            whole, rows = gather_batch(judged.training_batch, self.processes, expert.batch_size, offset)
+        if problem := not_finite(whole):
+            self.problems[expert.name] = problem
+            return
+        with self.stage("update", expert):
+            objective = self.update.backward(self.policy, expert, rollout, whole, baselines, self.manual_backward, rows)
+        self.notify("on_objective", expert, objective)
+
+    def clip_and_average(self) -> None:
+        """Adds up the processes' gradients and cuts them; where a number was not finite there is no gradient at all."""
+        models = [model for model in (self.model, self.critic) if model is not None]
+        if not self.problems:
+            norms = [summed_gradient(model, self.processes, self.clip_norm) for model in models]
+            if not all(map(math.isfinite, norms)):
+                self.problems["gradient"] = "the gradient is not finite"
+        if self.problems:
+            for model in models:
+                model.zero_grad(set_to_none=True)
+
+    def configure_optimizers(self) -> Any:
+        """The policy's optimizer and its learning-rate schedule, stepped once an update."""
+        groups = [{"params": of_mesh} for of_mesh in by_mesh(p for p in self.model.parameters() if p.requires_grad)]
+        if self.critic is not None:
+            rate = self.update.critic_learning_rate
+            groups += [{"params": of_mesh, "lr": rate} for of_mesh in by_mesh(self.critic.parameters())]
+        optimizer = self._weight_optimizer(groups)
+        return [optimizer], [torch.optim.lr_scheduler.LambdaLR(optimizer, self._schedule)]
+
+    def _fall_silent(self) -> None:
+        """Leaves the judging to the first of tensor-parallel peers, who has the same samples."""
+        for model in (model for expert in self.experts for model in models_of(expert.panel)):
+            torch.nn.Module.to(model, "cpu")
+        self.experts = tuple(
+            replace(e, panel=PeerPanel(e.panel.names, getattr(e.panel, "cached", ())), gold=None, also=None)
+            for e in self.experts
+        )
+        self.baselines = self._baselines()
+
+    def _baselines(self) -> dict[str, BaselineCache]:
+        return {e.name: BaselineCache(e, self.reference, self.seed, self.baseline) for e in self.experts}
+
+    def notify(self, hook: str, *args: Any) -> None:
+        """Calls a hook of every observer among the trainer's callbacks."""
+        for observer in observers(self.trainer.callbacks):  # pyright: ignore[reportAttributeAccessIssue]
+            getattr(observer, hook)(self, *args)
+
+    @contextmanager
+    def stage(self, name: str, expert: Expert | None = None) -> Iterator[None]:
+        """Times a stage, of one task or of all (`None`), and tells the observers."""
+        self.notify("on_stage_start", name, expert)
+        start = time.perf_counter()
+        yield
+        self.notify("on_stage", name, time.perf_counter() - start)

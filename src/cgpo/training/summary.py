@@ -1,0 +1,103 @@
+"""What a run came to: numbers for programs, a table and a few sentences for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from cgpo.evaluation.held_out import Evaluation
+from cgpo.files import write_whole
+
+HACKED_BY = 0.05
+"""A fall of the success rate, beside a risen reward, that is called reward hacking."""
+
+
+def summarise(
+    results: Mapping[str, Mapping[str, Evaluation]], seconds: Mapping[str, float], **facts: Any
+) -> dict[str, Any]:
+    """The content of `summary.json`.
+
+    Args:
+        results: task → `before` and `after` → evaluation.
+        seconds: stage → wall-clock seconds.
+        **facts: seed, optimizer, judges and the like, kept as they are.
+    """
+    tasks = {
+        task: {label: asdict(e) for label, e in labelled.items() if label != "during"}
+        for task, labelled in results.items()
+        if {"before", "after"} <= labelled.keys()
+    }
+    return {"tasks": tasks, "findings": findings(tasks), "seconds": dict(seconds), **facts}
+
+
+def findings(tasks: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """One sentence a task that says what happened to reward and success, and one for the whole."""
+    sentences: list[str] = []
+    hacked: list[str] = []
+    for task, labelled in tasks.items():
+        before, after = labelled["before"], labelled["after"]
+        reward = f"reward {_verb(before['reward'], after['reward'])}"
+        if before["success"] is None or after["success"] is None:
+            sentences.append(f"{task}: {reward}; nothing says what success is here.")
+        else:
+            sentences.append(f"{task}: {reward}, success {_verb(before['success'], after['success'])}.")
+            if after["reward"] > before["reward"] and after["success"] < before["success"] - HACKED_BY:
+                hacked.append(task)
+        violated = after["violation_rate"].values()
+        if violated and all(rate is not None and rate > 0.95 for rate in violated):
+            sentences.append(
+                f"{task}: nearly every response violates its judges, so there is almost nothing to learn from."
+            )
+    if hacked:
+        sentences.append(f"Reward up, success down: the reward model is being gamed in {', '.join(hacked)}.")
+    return sentences
+
+
+def _verb(before: float, after: float) -> str:
+    if after == before:
+        return f"stayed at {after:.2f}"
+    return f"{'rose' if after > before else 'fell'} from {before:.2f} to {after:.2f}"
+
+
+def show(summary: Mapping[str, Any], console: Console) -> None:
+    """The table at the end of a run."""
+    table = Table(title="held-out prompts, before → after")
+    for column in ("task", "success", "reward", "KL (nats)", "violated, by judge"):
+        table.add_column(column, overflow="fold")
+    for task, labelled in summary["tasks"].items():
+        before, after = labelled["before"], labelled["after"]
+        rates = after["violation_rate"]
+        table.add_row(
+            task,
+            f"{_number(before['success'])} → {_number(after['success'])}",
+            f"{before['reward']:+.2f} → {after['reward']:+.2f}",
+            f"{after['kl']:.2f}",
+            ", ".join(f"{j} {_number(before['violation_rate'].get(j))} → {_number(r)}" for j, r in rates.items())
+            or "no judges",
+        )
+    console.print(table)
+    for name in sorted({name for labelled in summary["tasks"].values() for name in labelled["after"]["measures"]}):
+        changes = [f"{task} {_change(labelled, name)}" for task, labelled in summary["tasks"].items()]
+        console.print(f"{name}: {', '.join(changes)}", highlight=False)
+    for sentence in summary["findings"]:
+        console.print(sentence, highlight=False)
+
+
+def _change(labelled: Mapping[str, Any], measure: str) -> str:
+    before, after = (labelled[at]["measures"].get(measure) for at in ("before", "after"))
+    return f"{_number(before)} → {_number(after)}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
+    """Writes JSON atomically: the file is there whole, or not at all."""
+    write_whole(path, json.dumps(summary, indent=2, allow_nan=False))

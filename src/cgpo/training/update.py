@@ -1,0 +1,226 @@
+"""The constrained step of one task: its objective, and the gradient of that objective on the policy's weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from cgpo.distributed.process_group import ALONE, Processes
+from cgpo.errors import UserError
+from cgpo.policy.causal import CausalPolicy
+from cgpo.policy.critic import Critic
+from cgpo.policy.logprobs import Responses, baseline_responses, rollout_responses
+from cgpo.policy.micro_batches import require_packing
+from cgpo.protocols import Policy
+from cgpo.tasks.baseline_responses import BaselineResponse, rewards_of, satisfied_of
+from cgpo.tasks.expert import Expert
+from cgpo.training.forward_passes import accumulate, critic_pass, policy_pass, token_values
+from cgpo.training.placement import is_described
+from cgpo.types import Baseline, Objective, Outcome, Rollout, TrainingBatch, Verdict, Verdicts
+
+
+@dataclass(frozen=True)
+class Forward:
+    """What forward passes say of a batch, without gradients.
+
+    Attributes:
+        current: `[N, T]` token log-probabilities under the current policy.
+        reference: `[N, T]` under the reference.
+        baseline: `[B, T']` of the baseline responses under the current policy; `[B, 1]` where nobody asks for them.
+        baseline_mask: `[B, T']` bool.
+        values: `[N, T]` of the critic, where there is one.
+    """
+
+    current: Tensor
+    reference: Tensor
+    baseline: Tensor
+    baseline_mask: Tensor
+    values: Tensor | None
+
+
+@dataclass
+class ConstrainedUpdate:
+    """Differentiates a task's objective in two parts, so that micro-batches change nothing.
+
+    An objective is a function of the batch's log-probabilities alone (and of a critic's values, where there is one).
+    First it is differentiated by those, all at once and for the task's whole batch: one number a token. Then the
+    policy is run again, micro-batch by micro-batch, and each token's log-probability is differentiated by the weights,
+    times its number. That is the chain rule: the result is the same however the batch is cut, for any objective.
+    Responses whose numbers are all 0 cost nothing.
+
+    Attributes:
+        max_tokens: budget of one micro-batch, in tokens with padding.
+        recompute_logprobs: take the current policy's log-probabilities from a forward pass of their own instead of
+            from the sampler: for samplers whose numbers differ from the policy's.
+        packing: run the policy on rows of several responses without padding between them; a gain where attention takes
+            time in proportion to each response (flash attention), a loss where it does not.
+        epochs: steps that are taken on each rollout; the paper's optimizers take one.
+        critic_learning_rate: of the critic, for objectives that need values; `None` for no critic.
+        critic: the value function, once there is a policy to copy.
+        processes: those that share the batch.
+
+    Raises:
+        UserError: a setting is out of its range.
+    """
+
+    max_tokens: int = 8192
+    recompute_logprobs: bool = False
+    packing: bool = False
+    epochs: int = 1
+    critic_learning_rate: float | None = None
+    critic: Critic | None = field(default=None, init=False, repr=False)
+    processes: Processes = field(default=ALONE, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise UserError(f"update.epochs is {self.epochs}: it must be a whole number of at least 1")
+
+    def attach(self, policy: CausalPolicy) -> Critic | None:
+        """Makes the critic from the policy's weights, where one is wanted, and answers it.
+
+        Raises:
+            UserError: rows are to be packed, and the policy would read them as one text.
+        """
+        if self.packing and not is_described(policy.model):  # then the process that has the weights tries it
+            require_packing(policy.model)
+        if self.critic_learning_rate is not None:
+            self.critic = Critic(policy.model)
+        return self.critic
+
+    def forward(
+        self, policy: Policy, reference: Policy, expert: Expert, rollout: Rollout, baselines: Sequence[str]
+    ) -> Forward:
+        """The forward passes that an objective needs; they wait for no verdict. `baselines` are `B` texts."""
+        responses = rollout_responses(rollout)
+        current = (
+            self._logprobs(policy, responses, rollout.temperature) if self.recompute_logprobs else rollout.logprobs
+        )
+        fallback, mask = current.new_zeros(len(baselines), 1), current.new_zeros(len(baselines), 1).bool()
+        if expert.optimizer.uses_baseline_logprobs:
+            ends = baseline_responses(policy, rollout, baselines)
+            fallback, mask = self._logprobs(policy, ends, rollout.temperature), ends.mask
+        return Forward(
+            current=current,
+            reference=self._logprobs(reference, responses, rollout.temperature),
+            baseline=fallback,
+            baseline_mask=mask,
+            values=self._values(policy, responses),
+        )
+
+    def score(
+        self,
+        rollout: Rollout,
+        forward: Forward,
+        reward: Tensor,
+        verdicts: Verdicts,
+        baselines: Sequence[BaselineResponse],
+    ) -> TrainingBatch:
+        """The batch as the optimizer sees it; `reward` is `[N]`."""
+        shape = (len(rollout.prompts), rollout.copies)
+        tokens = (*shape, rollout.response_mask.shape[1])
+        device = rollout.response_ids.device
+        values = None if forward.values is None else forward.values.view(tokens)
+        return TrainingBatch(
+            logprobs=forward.current.view(tokens),
+            reference_logprobs=forward.reference.view(tokens),
+            sampled_logprobs=forward.current.view(tokens),
+            response_mask=rollout.response_mask.view(tokens),
+            reward=reward.to(device).view(shape),
+            satisfied=verdicts.satisfied.to(device).view(shape),
+            decided=verdicts.decided.to(device).view(shape),
+            identity=_identity(rollout_responses(rollout), shape).to(device),
+            baseline=Baseline(
+                rewards_of(baselines).to(device),
+                satisfied_of(baselines).to(device),
+                forward.baseline,
+                forward.baseline_mask,
+            ),
+            values=values,
+            sampled_values=values,
+            violated={judge: _violations(given).to(device).view(shape) for judge, given in verdicts.by_judge.items()},
+        )
+
+    def refresh(self, policy: Policy, rollout: Rollout, training_batch: TrainingBatch) -> TrainingBatch:
+        """The same batch at the weights of now, for a further step on the same rollout."""
+        responses = rollout_responses(rollout)
+        values = self._values(policy, responses)
+        return replace(
+            training_batch,
+            logprobs=self._logprobs(policy, responses, rollout.temperature).view_as(training_batch.logprobs),
+            values=None if values is None else values.view_as(training_batch.logprobs),
+        )
+
+    def backward(
+        self,
+        policy: Policy,
+        expert: Expert,
+        rollout: Rollout,
+        training_batch: TrainingBatch,
+        baselines: Sequence[BaselineResponse],
+        backward: Callable[[Tensor], None],
+        rows: Tensor | None = None,
+    ) -> Objective:
+        """Adds `ρ_l` times the objective's gradient to the weights of the policy, and of the critic.
+
+        Of several processes each adds the part of its own responses: their sum is the gradient.
+
+        Args:
+            policy: whose weights get the gradient.
+            expert: the task.
+            rollout: the responses of this process, to `b` prompts.
+            training_batch: the task's whole batch, as the optimizer sees it.
+            baselines: the `b` prompts' baseline responses.
+            backward: runs the backward pass of a scalar (`LightningModule.manual_backward`).
+            rows: `[b]` which rows of the whole batch are this process's; `None` for all.
+
+        Returns:
+            The objective, detached.
+        """
+        own = training_batch.logprobs.detach().requires_grad_()
+        fallback = training_batch.baseline.logprobs.detach().requires_grad_()
+        values = None if training_batch.values is None else training_batch.values.detach().requires_grad_()
+        objective = expert.optimizer(
+            replace(
+                training_batch,
+                logprobs=own,
+                values=values,
+                baseline=replace(training_batch.baseline, logprobs=fallback),
+            )
+        )
+        leaves = [own, fallback] if values is None else [own, fallback, values]
+        weights = torch.autograd.grad(objective.loss, leaves, allow_unused=True)
+        own_weights = [None if w is None else w if rows is None else w[rows.to(w.device)] for w in weights]
+        responses = rollout_responses(rollout)
+        add = partial(accumulate, max_tokens=self.max_tokens, processes=self.processes, backward=backward)
+        logprobs = policy_pass(policy, rollout.temperature, self.packing)
+        add(logprobs, responses, own_weights[0], expert.weight)
+        if expert.optimizer.uses_baseline_logprobs:
+            ends = baseline_responses(policy, rollout, [baseline.text for baseline in baselines])
+            add(logprobs, ends, own_weights[1], expert.weight)
+        if self.critic is not None and values is not None:
+            add(critic_pass(self.critic, policy), responses, own_weights[2], expert.weight)
+        return Objective(objective.loss.detach(), objective.metrics)
+
+    def _logprobs(self, policy: Policy, responses: Responses, temperature: float) -> Tensor:
+        return token_values(policy_pass(policy, temperature, self.packing), responses, self.max_tokens)
+
+    def _values(self, policy: Policy, responses: Responses) -> Tensor | None:
+        if self.critic is None:
+            return None
+        return token_values(critic_pass(self.critic, policy), responses, self.max_tokens)
+
+
+def _violations(verdicts: Sequence[Verdict]) -> Tensor:
+    return torch.tensor([verdict.outcome is Outcome.VIOLATED for verdict in verdicts], dtype=torch.bool)
+
+
+def _identity(responses: Responses, shape: tuple[int, int]) -> Tensor:
+    """Within each prompt, the index of the first response with the same tokens; `[B, K]`."""
+    rows = [tuple(ids[keep].tolist()) for ids, keep in zip(responses.ids, responses.mask, strict=True)]
+    prompts, copies = shape
+    groups = [rows[b * copies : (b + 1) * copies] for b in range(prompts)]
+    return torch.tensor([[group.index(row) for row in group] for group in groups], dtype=torch.int64).view(shape)

@@ -1,8 +1,0 @@
-"""The DPO warm-up as a command of its own: `python -m cgpo.warmup`."""
-
-from __future__ import annotations
-
-from cgpo.composition.stage import stage_command
-
-if __name__ == "__main__":
-    stage_command("warmup")
