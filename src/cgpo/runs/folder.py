@@ -1,0 +1,108 @@
+"""The folder of a run: never overwritten."""
+
+from __future__ import annotations
+
+import re
+from itertools import count
+from pathlib import Path
+from typing import Any
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+from cgpo.runs.resume import AUTO, newest_unfinished, resume_of
+from cgpo.errors import UserError
+from cgpo.distributed.rendezvous import join, find_rendezvous, supervised, broadcast
+
+
+OWN = ("config.yaml", "summary.json", "evaluation.json", "benchmark.json", "metrics.csv", "samples.jsonl", "policy")
+"""The files that make a folder a run's."""
+DEFAULT = re.compile(r"runs/\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d")
+
+
+class NeverOverwrite(Callback):
+    """Stops before Hydra writes its first file if the folder holds a run.
+
+    The default folder, named after the second in which the run starts, gets a number where another run has it.
+    """
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        """Of a single run; processes that a launcher started take the folder that the first of them takes."""
+        taken = find_rendezvous()
+        if supervised():
+            return
+        if taken is None or taken.size == 1 or config.hydra.job.config_name != "train":
+            config.hydra.run.dir = _folder(config)
+            return
+        join(taken)
+        config.hydra.run.dir = broadcast(_folder(config) if taken.rank == 0 else "")
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Of a sweep, whose runs each say whether they go on."""
+        name = config.hydra.sweep.dir
+        if resume_of(config, config.hydra.job.config_name) is None or DEFAULT.fullmatch(name):
+            config.hydra.sweep.dir = _own_folder(name)
+
+
+def _folder(config: DictConfig) -> str:
+    name, resume = config.hydra.run.dir, resume_of(config, config.hydra.job.config_name)
+    if resume is None:
+        return _own_folder(name)
+    if resume != AUTO:
+        if not (Path(resume) / "config.yaml").is_file():
+            raise SystemExit(f"error: trainer.resume: {resume} is no run's folder; name one, or write auto")
+        return resume
+    if DEFAULT.fullmatch(name):
+        begun = newest_unfinished(Path(name).parents[1], list(config.hydra.overrides.task))
+        return _own_folder(name) if begun is None else str(begun)
+    _make(Path(name))
+    return name
+
+
+def _own_folder(name: str) -> str:
+    folder = Path(name)
+    if DEFAULT.fullmatch(name):
+        return str(_made_anew(folder))
+    _refuse_if_taken(folder)
+    _make(folder)
+    return name
+
+
+def _made_anew(folder: Path) -> Path:
+    for number in count(1):
+        free = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        if _make(free):
+            return free
+    raise AssertionError
+
+
+def _make(folder: Path) -> bool:
+    """Whether the folder is new."""
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        if not folder.is_dir():
+            raise SystemExit(f"error: {folder}, where the run would lie, is a file; choose another folder") from None
+        return False
+    except OSError as error:
+        raise SystemExit(f"error: {folder}, where the run would lie, cannot be made: {error.strerror}") from None
+    return True
+
+
+def _refuse_if_taken(folder: Path) -> None:
+    # What Hydra leaves of a command that failed at start-up is no run.
+    places = [folder, *(child for child in folder.glob("[!.]*") if child.is_dir())]
+    if any((place / name).exists() for place in places for name in OWN):
+        # Hydra swallows exceptions of its callbacks, so that only an exit gets through.
+        raise SystemExit(f"error: {folder} holds a run already, and runs are never overwritten; choose another folder")
+
+
+def write_config(folder: Path, config: DictConfig) -> None:
+    """The configuration as it was used, interpolations resolved; it claims the folder.
+
+    Raises:
+        UserError: another run claimed it since this one started.
+    """
+    try:
+        with (folder / "config.yaml").open("x") as file:
+            file.write(OmegaConf.to_yaml(config, resolve=True))
+    except FileExistsError as error:
+        raise UserError(f"{folder} holds a run already, and runs are never overwritten") from error
