@@ -9,7 +9,7 @@ import pytest
 from nbclient import NotebookClient
 from tests.end_to_end.tiny import cgpo
 
-from cgpo.report.workspace import tasks_of, workspace
+from cgpo.reporting.workspace import tasks_of, workspace
 from cgpo.run_files import load_run
 from cgpo.stages.suite import SuitePolicy
 

@@ -10,11 +10,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from tests.report.folders import sample, write_run
+from tests.reporting.folders import sample, write_run
 
 from cgpo.errors import UserError
-from cgpo.report import content, named_runs, page, write_page
-from cgpo.report.page import check_output
+from cgpo.reporting import content, named_runs, page, write_page
+from cgpo.reporting.page import check_output
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)><!-- {{plotly}}"
 

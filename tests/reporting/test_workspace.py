@@ -8,7 +8,7 @@ import pytest
 
 from cgpo.cli.dashboard import dashboard
 from cgpo.errors import UserError
-from cgpo.report.workspace import tasks_of, workspace
+from cgpo.reporting.workspace import tasks_of, workspace
 from cgpo.run_files import load_run
 
 

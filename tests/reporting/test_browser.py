@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from tests.report.folders import sample, write_run
-from tests.report.test_page import HOSTILE
+from tests.reporting.folders import sample, write_run
+from tests.reporting.test_page import HOSTILE
 
-from cgpo.report import content, named_runs, page, write_page
+from cgpo.reporting import content, named_runs, page, write_page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(

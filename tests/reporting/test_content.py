@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.report.folders import sample, write_run
+from tests.reporting.folders import sample, write_run
 
 from cgpo.errors import UserError
-from cgpo.report.content import alarms_of, content, named_runs, short_names
+from cgpo.reporting.content import alarms_of, content, named_runs, short_names
 from cgpo.run_files import load_run
 
 

@@ -72,7 +72,7 @@ def check_output(path: Path, overwrite: bool) -> None:
 
 
 def _template(name: str) -> str:
-    return resources.files("cgpo.report").joinpath("templates", name).read_text(encoding="utf-8")
+    return resources.files("cgpo.reporting").joinpath("templates", name).read_text(encoding="utf-8")
 
 
 def _plotly() -> str:
