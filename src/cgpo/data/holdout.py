@@ -12,12 +12,14 @@ from cgpo.types import Prompt
 def held_out_flags(prompts: Sequence[Prompt], holdout: float, seed: int) -> list[bool]:
     """Says for each prompt whether it is held out from training.
 
-    Two rows that say the same fall on the same side, so nothing that is trained on is held out too.
+    Prompts are held out in the order of their hashes, which depend on nothing but the seed and what a prompt says; so
+    that a row more or less moves at most the border. Two rows that say the same fall on the same side, so nothing that
+    is trained on is held out too.
 
     Args:
         prompts: the prompts of one source.
-        holdout: below 1 a share of the prompts (a prompt's side does not depend on the others); else a number of
-            prompts (more where the last of them has duplicates); 0 for none.
+        holdout: below 1 a share of the prompts, at least one and never all that differ; else a number of prompts; 0 for
+            none. Both are exact, unless the last of them says the same as further ones.
         seed: another seed, another choice.
 
     Raises:
@@ -25,10 +27,13 @@ def held_out_flags(prompts: Sequence[Prompt], holdout: float, seed: int) -> list
     """
     check_holdout(holdout)
     hashes = [_hash(prompt, seed) for prompt in prompts]
-    if holdout < 1:
-        return [value < holdout for value in hashes]
-    count = min(int(holdout), len(hashes))
+    count = min(int(holdout), len(hashes)) if holdout >= 1 else round(holdout * len(hashes))
     threshold = sorted(hashes)[count - 1] if count else -1.0
+    if 0 < holdout < 1:
+        different = sorted(set(hashes))
+        least = different[0] if different else -1.0
+        most = different[-2] if len(different) > 1 else -1.0
+        threshold = min(max(threshold, least), most)
     return [value <= threshold for value in hashes]
 
 
