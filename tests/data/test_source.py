@@ -159,7 +159,9 @@ def test_nothing_left_to_train_on(tmp_path: Path) -> None:
         PromptFile(path, {"question": "q"}, holdout=5).load()
 
 
-def test_held_out_prompts_are_the_same_in_every_run_and_hardly_depend_on_what_else_is_in_the_file(tmp_path: Path) -> None:
+def test_held_out_prompts_are_the_same_in_every_run_and_hardly_depend_on_what_else_is_in_the_file(
+    tmp_path: Path,
+) -> None:
     rows = [{"q": f"question {i}"} for i in range(400)]
     first = PromptFile(written(tmp_path, *rows), {"question": "q"}, holdout=0.25).load()
     assert (len(first.held_out), len(first.train)) == (100, 300)
@@ -170,7 +172,9 @@ def test_held_out_prompts_are_the_same_in_every_run_and_hardly_depend_on_what_el
     assert other.held_out != first.held_out
 
 
-@pytest.mark.parametrize(("rows", "share", "count"), [(60, 0.1, 6), (60, 0.01, 1), (3, 0.1, 1), (3, 0.99, 2), (1, 0.1, 0)])
+@pytest.mark.parametrize(
+    ("rows", "share", "count"), [(60, 0.1, 6), (60, 0.01, 1), (3, 0.1, 1), (3, 0.99, 2), (1, 0.1, 0)]
+)
 def test_a_share_is_exact_and_leaves_something_on_both_sides(rows: int, share: float, count: int) -> None:
     for seed in range(20):
         flags = held_out_flags([Prompt(str(i), f"question {i}") for i in range(rows)], share, seed)
