@@ -17,7 +17,7 @@ def test_it_ends_where_nobody_reads_its_answers() -> None:
         assert process.stdout.readline() == b'"ready"\n'
         process.stdout.close()
         # A question that is under way when the other end is gone.
-        process.stdin.write(b'["1/2", "0.5", null]\n')
+        process.stdin.write(b'[1, "1/2", "0.5", null]\n')
         process.stdin.flush()
         assert process.wait(timeout=30) == 0
     finally:

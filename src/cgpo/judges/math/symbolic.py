@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from typing import Any
 
 _START_SECONDS = 60.0
 _READY = "ready"
@@ -23,8 +24,8 @@ class Symbolic:
     """Asks whether two mathematical expressions are equal. For any number of threads, one question at a time.
 
     Attributes:
-        starts: how often the process was started, which takes a second or two.
-        replacements: how often a fork that was killed or died was replaced, which takes milliseconds.
+        starts: how often the process was started, which takes a second or two; a fork that died is replaced in
+            milliseconds and is not counted.
 
     Args:
         timeout: seconds a question may take.
@@ -32,11 +33,12 @@ class Symbolic:
     """
 
     def __init__(self, timeout: float = 3.0, memory_mb: int = 2048) -> None:
-        self.starts = self.replacements = 0
+        self.starts = 0
         self._timeout = timeout
         self._memory_mb = memory_mb
         self._process: subprocess.Popen[bytes] | None = None
         self._unread = b""
+        self._asked = 0
         self._lock = threading.Lock()
 
     def same(self, truth: str, answer: str, decimals: int | None = None) -> bool:
@@ -51,14 +53,13 @@ class Symbolic:
             TimeoutError: the comparison did not end in time.
             RuntimeError: the comparison failed, or the process could not be started.
         """
-        question = json.dumps([truth, answer, decimals]).encode() + b"\n"
         with self._lock:
             try:
-                verdict = self._ask(question)
+                verdict = self._ask(truth, answer, decimals)
             except ConnectionError:  # it was killed from outside: the question is asked again
                 self._end()
                 try:
-                    verdict = self._ask(question)
+                    verdict = self._ask(truth, answer, decimals)
                 except ConnectionError as error:
                     self._end()
                     raise RuntimeError(f"the comparison's process died: {error}") from None
@@ -71,8 +72,11 @@ class Symbolic:
         with self._lock:
             self._end()
 
-    def _ask(self, question: bytes) -> object:
+    def _ask(self, *question: str | int | None) -> object:
         """The answer to a question.
+
+        It is asked again where the fork died: it may have died while it waited. Then its successor may answer the
+        question that was asked before, so that each has a number.
 
         Raises:
             TimeoutError: there is none in time; another fork waits for the next question.
@@ -80,17 +84,20 @@ class Symbolic:
         """
         process = self._running()
         assert process.stdin is not None
-        process.stdin.write(question)
+        deadline = time.monotonic() + self._timeout
         try:
-            answer = self._line(time.monotonic() + self._timeout)
+            for _ in range(2):
+                self._asked += 1
+                process.stdin.write(json.dumps([self._asked, *question]).encode() + b"\n")
+                while (answer := self._line(deadline)) != _READY:
+                    number, verdict = answer
+                    if number == self._asked:
+                        return verdict
         except _LateError:
             process.send_signal(signal.SIGUSR1)
             self._await_ready()
             raise TimeoutError(f"the comparison did not end within {self._timeout:g} seconds") from None
-        if answer == _READY:
-            self.replacements += 1
-            return "it died"
-        return json.loads(answer)
+        return "it died twice"
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
@@ -106,7 +113,6 @@ class Symbolic:
             )
             self.starts += 1
             self._await_ready()
-            self.replacements -= 1
         return self._process
 
     def _await_ready(self) -> None:
@@ -118,10 +124,9 @@ class Symbolic:
         except _LateError:
             self._end()
             raise RuntimeError("the comparison's process does not start") from None
-        self.replacements += 1
 
-    def _line(self, deadline: float) -> str:
-        """The next line of the process."""
+    def _line(self, deadline: float) -> Any:
+        """The next line of the process: that a fork is ready, or a question's number and its answer."""
         assert self._process is not None
         assert self._process.stdout is not None
         while b"\n" not in self._unread:
@@ -132,7 +137,7 @@ class Symbolic:
                 raise ConnectionError("end of stream")
             self._unread += part
         line, _, self._unread = self._unread.partition(b"\n")
-        return json.loads(line) if line == b'"ready"' else line.decode()
+        return json.loads(line)
 
     def _end(self) -> None:
         if self._process is None:

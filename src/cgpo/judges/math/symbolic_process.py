@@ -1,7 +1,8 @@
 """The process of `symbolic.py`: it imports the computer algebra, and keeps one fork that compares.
 
-Its standard input has one question a line, its output one answer a line; a line `"ready"` announces a fork. SIGUSR1
-kills the fork. The process itself never reads a question: whatever an expression does, it does to a fork.
+Its standard input has one question a line, its output one answer a line, with the question's number; a line `"ready"`
+announces a fork. SIGUSR1 kills the fork. The process itself never reads a question: whatever an expression does, it
+does to a fork.
 """
 
 from __future__ import annotations
@@ -80,13 +81,13 @@ def _serve(compare: _Comparison, memory: int, seconds: int) -> None:
     _say(_READY)
     for line in os.fdopen(os.dup(0), "rb", buffering=0):
         signal.alarm(seconds)
-        truth, answer, decimals = json.loads(line)
+        number, truth, answer, decimals = json.loads(line)
         try:
             verdict: bool | str = compare(truth, answer, decimals)
         except Exception as error:
             verdict = f"{type(error).__name__}: {error}"[:200]
         signal.alarm(0)
-        _say(verdict)
+        _say([number, verdict])
 
 
 def _say(word: object) -> None:
