@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.judges.attacks import ATTACKS, REACHES, RIGHT, RIGHT_SCRIPT, SCRIPT_ATTACKS, SCRIPT_PAIRS, TESTS
+from tests.sandbox.attacks import ATTACKS, REACHES, RIGHT, RIGHT_SCRIPT, SCRIPT_ATTACKS, SCRIPT_PAIRS, TESTS
 
 from cgpo.errors import UserError
 from cgpo.judges.code import CodeJudge

@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 
 from cgpo.errors import UserError
+from cgpo.judges.base import Cost, Judge
 from cgpo.judges.code import CodeJudge
 from cgpo.judges.panel.batch import JudgeActivity, active_judges
 from cgpo.judges.panel.cache import VerdictCache
 from cgpo.judges.panel.panel import Panel
 from cgpo.judges.panel.process_judge import ProcessJudge
 from cgpo.judges.panel.worker import JudgeError
-from cgpo.protocols import Cost
 from cgpo.types import Outcome, Prompt, Sample, Verdict
 
 S, V, N, U = Outcome.SATISFIED, Outcome.VIOLATED, Outcome.NOT_APPLICABLE, Outcome.UNDECIDED
@@ -51,7 +51,7 @@ def activity(judge: str, when: Callable[[JudgeActivity], bool] = lambda work: Tr
     return eventually(look)
 
 
-class Sleeps:
+class Sleeps(Judge):
     """Satisfied, but for the response `sleep`, at which it stays until it is released."""
 
     cost: Cost = Cost.RULES
@@ -73,7 +73,7 @@ class SleepsLikeAModel(Sleeps):
     cost = Cost.MODEL
 
 
-class Awake:
+class Awake(Judge):
     cost = Cost.MODEL
 
     def judge(self, samples: Sequence[Sample]) -> list[Verdict]:
@@ -218,10 +218,11 @@ SOURCE = """
 import os
 import time
 
+from cgpo.judges import Judge
 from cgpo.types import Outcome, Verdict
 
 
-class Sleepy:
+class Sleepy(Judge):
     def judge(self, samples):
         for sample in samples:
             if sample.response == "sleep":
@@ -276,23 +277,23 @@ def test_the_programs_that_run_are_killed_and_their_sandboxes_replaced() -> None
 
 EXIT = """
 import time
-from cgpo.judges.panel.batch import judges_at_work
-from cgpo.judges.panel.panel import Panel
+from cgpo.judges.panel.batch import active_judges
+from cgpo.judges import Judge, Panel
 from cgpo.types import Prompt, Sample
 
-class Endless:
+class Endless(Judge):
     def judge(self, samples):
         while True:
             pass
 
 panel = Panel({"endless": Endless()})
 answer = panel.submit([Sample(Prompt("row", "question"), "response")])
-while not judges_at_work():
+while not active_judges():
     time.sleep(0.01)
 """
 
 
-@pytest.mark.parametrize("end", ["judges_at_work()[0].give_up('late'); print(answer.result())", "1 / 0", ""])
+@pytest.mark.parametrize("end", ["active_judges()[0].give_up('late'); print(answer.result())", "1 / 0", ""])
 def test_a_process_with_an_endless_judge_exits(end: str) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", EXIT + end], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True

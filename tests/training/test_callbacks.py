@@ -241,7 +241,7 @@ def test_rows_of_an_evaluation(tmp_path: Path) -> None:
     recorded: Any = SimpleNamespace(
         global_step=9,
         baselines=module.baselines,
-        prepare=lambda *_: None,
+        prepare_baselines=lambda *_: None,
         trainer=SimpleNamespace(loggers=[Rows()], is_global_zero=True),
     )
     SampleLog(str(path), per_evaluation=2).on_evaluation(recorded, TASK, "after", asked)

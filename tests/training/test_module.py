@@ -16,6 +16,7 @@ from torch import Tensor
 from cgpo.judges.panel.panel import Panel
 from cgpo.optimizer import CODPO, CRPG, CRRAFT
 from cgpo.policy.causal import CausalPolicy
+from cgpo.protocols import JudgePanel
 from cgpo.seeds import derived_seed
 from cgpo.tasks.expert import Expert
 from cgpo.training.module import CGPOModule
@@ -150,7 +151,7 @@ class Recorder(Observer):
     def on_training_batch(
         self, module: LightningModule, expert: Expert, rollout: Any, verdicts: Verdicts, training_batch: Any
     ) -> None:
-        self.calls.append(("on_scored", expert.name))
+        self.calls.append(("on_training_batch", expert.name))
         self.decided.append(training_batch.decided.flatten().tolist())
 
     def on_objective(self, module: LightningModule, expert: Expert, objective: Objective) -> None:
@@ -167,7 +168,7 @@ def test_hooks_are_called_in_the_order_of_the_verbs() -> None:
     trainer = fit(module_of([expert(name="a"), expert(name="b")]), 2, recorder)
     assert trainer.global_step == 2
     drawn = [(hook, task) for task in "ab" for hook in ("on_rollout", "on_reward")]
-    learnt = [(hook, task) for task in "ab" for hook in ("on_verdicts", "on_scored", "on_objective")]
+    learnt = [(hook, task) for task in "ab" for hook in ("on_verdicts", "on_training_batch", "on_objective")]
     assert recorder.calls == 2 * (drawn + learnt)
     assert recorder.steps == [0, 0, 1, 1]
     assert recorder.stages == 2 * (
@@ -236,12 +237,16 @@ def test_a_judge_that_is_undecided_on_everything_teaches_nothing() -> None:
     assert torch.equal(before, weights(module))
 
 
-class PatientPanel:
+class PatientPanel(JudgePanel):
     """Judges only once the last task's responses have been drawn: what a background panel may well do."""
 
     def __init__(self, last: CountingSampler) -> None:
         self.last = last
         self.panel = Panel({"always": RuleJudge(always)})
+
+    @property
+    def names(self) -> Sequence[str]:
+        return self.panel.names
 
     def judge(self, samples: Sequence[Sample]) -> Verdicts:
         return self.panel.judge(samples)

@@ -51,7 +51,7 @@ _everyone: WeakSet[HasActivity] = WeakSet()
 
 
 def watch(one: HasActivity) -> None:
-    """From now on `judges_at_work` asks this one too, for as long as somebody else holds it."""
+    """From now on `active_judges` asks this one too, for as long as somebody else holds it."""
     with _lock:
         _everyone.add(one)
 
