@@ -30,7 +30,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 import cgpo
 from cgpo.distributed.process_group import ALONE
-from cgpo.files import write_whole
+from cgpo.files import write_atomically
 from cgpo.runs.process import quiet
 from cgpo.stages.suite import suite_tokenizer
 from cgpo.training.checkpoints.catalogue import checkpoints
@@ -163,7 +163,7 @@ def main() -> None:
         "seconds_in_a_run": step,
         "seconds_to_the_first_update": {"new": round(fresh, 1), "resumed": round(resumed, 1)},
     }
-    write_whole(options.output, json.dumps(report, indent=1) + "\n")
+    write_atomically(options.output, json.dumps(report, indent=1) + "\n")
     print(json.dumps(report, indent=1))
 
 

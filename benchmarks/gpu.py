@@ -28,7 +28,7 @@ from gpu_tables import tables
 from rich.console import Console
 
 import cgpo  # noqa: F401  first: it says how OpenMP's threads wait, which torch reads when it is loaded
-from cgpo.files import write_whole
+from cgpo.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 KINDS = ("step", "decode", "trl")
@@ -56,7 +56,7 @@ def main() -> None:
         options.output = ROOT / "results" / "gpu.json"
     if options.output is not None:
         options.output.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(options.output, json.dumps(report, indent=1) + "\n")
+        write_atomically(options.output, json.dumps(report, indent=1) + "\n")
     kept = "kept nowhere" if options.output is None else f"written to {options.output}"
     console.print(f"{time.monotonic() - started:.0f} s; {kept}")
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import cgpo  # noqa: F401  first: it says how OpenMP's threads wait, which torch reads when it is loaded
-from cgpo.files import write_whole
+from cgpo.files import write_atomically
 from cgpo.policy.logprobs import joined, response_logprobs
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,7 +41,7 @@ def main() -> None:
         found = {way: torch.load(Path(scratch) / f"{way}.pt") for way in WAYS}
     report = _facts(options) | rows | _comparison(rows, found)
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(options.output, json.dumps(report, indent=1) + "\n")
+    write_atomically(options.output, json.dumps(report, indent=1) + "\n")
     console = Console(width=max(110, Console().width))
     console.print(_table(report))
     console.print(f"written to {options.output}")

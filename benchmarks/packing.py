@@ -16,7 +16,7 @@ from facts import machine
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import cgpo  # noqa: F401  first: it says how OpenMP's threads wait, which torch reads when it is loaded
-from cgpo.files import write_whole
+from cgpo.files import write_atomically
 from cgpo.policy.logprobs import response_logprobs
 from cgpo.policy.micro_batches import length_grouped_batches, packed_batches, packed_logprobs, require_packing
 
@@ -46,7 +46,7 @@ def main() -> None:
         "rows": rows,
     }
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(options.output, json.dumps(report, indent=1) + "\n")
+    write_atomically(options.output, json.dumps(report, indent=1) + "\n")
     for row in rows:
         print(row)
     print(f"written to {options.output}")

@@ -23,7 +23,7 @@ from transformers import AutoTokenizer
 
 import cgpo  # noqa: F401  first: it says how OpenMP's threads wait, which torch reads when it is loaded
 from cgpo.distributed.rendezvous import RENDEZVOUS, Rendezvous, find_rendezvous, joined_processes
-from cgpo.files import write_whole
+from cgpo.files import write_atomically
 from cgpo.training.strategies import Joined, strategy_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,7 +73,7 @@ def main() -> None:
         "rows": rows,
     }
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(options.output, json.dumps(report, indent=1) + "\n")
+    write_atomically(options.output, json.dumps(report, indent=1) + "\n")
     for row in rows:
         print(row)
     print(f"written to {options.output}")

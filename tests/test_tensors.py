@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from cgpo.tensors import check_shape, first_argmax, first_argmin, masked_sum, padded, take
+from cgpo.tensors import check_shape, first_argmax, first_argmin, masked_sum, pad_rows, take
 
 NAN, INF = math.nan, math.inf
 
@@ -62,9 +62,9 @@ def test_the_message_says_what_may_be_any() -> None:
 
 
 def test_rows_are_filled_up_on_the_right() -> None:
-    values, mask = padded([[7, 8], [], [9]], fill=-1)
+    values, mask = pad_rows([[7, 8], [], [9]], fill=-1)
     assert values.tolist() == [[7, 8], [-1, -1], [9, -1]]
     assert mask.tolist() == [[True, True], [False, False], [True, False]]
     assert values.dtype == torch.int64
-    empty, nothing = padded([[], []], fill=0)
+    empty, nothing = pad_rows([[], []], fill=0)
     assert (empty.shape, nothing.shape) == ((2, 0), (2, 0))

@@ -1,22 +1,24 @@
-"""The files that a configuration names: what was made with them is known by their state."""
+"""Files: written whole or not at all, read and written as JSON lines, and recognised by their fingerprint."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import orjson
 
 from cgpo.errors import UserError
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Writes a file atomically, in place of what was there; text as UTF-8.
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replaces a file in one step, so that no reader ever sees half of it; text is written as UTF-8.
 
     Raises:
-        OSError: it cannot be written; what was there is still there.
+        OSError: it cannot be written; the old file is then still in place.
     """
     unfinished = path.with_name(f"{path.name}.unfinished")
     unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -24,11 +26,11 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 @contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """A new folder under another name, which gets its own once the `with` block is through; an error leaves nothing.
+def new_folder(path: Path) -> Iterator[Path]:
+    """Makes a folder under a temporary name and renames it when the block ends; an error leaves nothing behind.
 
     Args:
-        path: what it will be called; an empty folder of that name may be there.
+        path: the final name; an empty folder may already have it.
 
     Yields:
         The folder to write into.
@@ -43,31 +45,67 @@ def whole_folder(path: Path) -> Iterator[Path]:
     unfinished.mkdir(parents=True)
     try:
         yield unfinished
-        os.rename(unfinished, path)  # takes the place of an empty folder, and of nothing else
+        os.rename(unfinished, path)  # replaces an empty folder and nothing else
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-FileState = tuple[str, int, int]
-"""Absolute path, size in bytes, time of the last change in nanoseconds."""
+def read_json_lines(file: Path) -> Iterator[dict[str, Any]]:
+    """Reads the rows of a file of JSON lines that another process may still be writing.
+
+    Yields:
+        One row a line; nothing if there is no file. A last line without a line end is still being written and is
+        left out.
+
+    Raises:
+        UserError: a line is not JSON.
+    """
+    if not file.is_file():
+        return
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                row = orjson.loads(line)
+            except orjson.JSONDecodeError as error:
+                raise UserError(f"{file}: line {number} is no JSON: {error}") from error
+            yield row
 
 
-def file_states(config: Any) -> list[FileState]:
-    """The state of each file that a text in a configuration names, and of the files of each folder that one names.
+def json_lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """Encodes rows as JSON lines."""
+    return b"".join(orjson.dumps(row) + b"\n" for row in rows)
+
+
+def append_json_lines(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Appends rows to a file of JSON lines; without any rows the file is still created."""
+    with file.open("ab") as lines:
+        lines.write(json_lines(rows))
+
+
+Fingerprint = tuple[str, int, int]
+"""A file's absolute path, its size in bytes, and the time of its last change in nanoseconds."""
+
+
+def file_fingerprints(config: object) -> list[Fingerprint]:
+    """Fingerprints every file that a configuration names, and the files directly inside every folder that it names.
+
+    Whatever was made with these files is out of date as soon as a fingerprint changes.
 
     Args:
-        config: mappings, lists and plain values.
+        config: nested mappings and lists of plain values, as Hydra composes them.
     """
-    return [_state(path) for path in _named(config)]
+    return [_fingerprint(path) for path in _named_files(config)]
 
 
-def _named(config: Any) -> Iterator[Path]:
+def _named_files(config: object) -> Iterator[Path]:
     if isinstance(config, Mapping):
-        for value in config.values():
-            yield from _named(value)
+        for value in cast(Mapping[object, object], config).values():
+            yield from _named_files(value)
     elif isinstance(config, list | tuple):
-        for value in config:
-            yield from _named(value)
+        for value in cast(Sequence[object], config):
+            yield from _named_files(value)
     elif isinstance(config, str) and 0 < len(config) < 1000 and "\0" not in config:
         path = Path(config).expanduser()
         if path.is_dir():
@@ -76,6 +114,6 @@ def _named(config: Any) -> Iterator[Path]:
             yield path
 
 
-def _state(path: Path) -> FileState:
-    found = path.stat()
-    return str(path.resolve()), found.st_size, found.st_mtime_ns
+def _fingerprint(path: Path) -> Fingerprint:
+    state = path.stat()
+    return str(path.resolve()), state.st_size, state.st_mtime_ns

@@ -1,4 +1,4 @@
-"""Means over seeds with their confidence intervals."""
+"""Proportions, agreement and means over seeds, each with its 95 % confidence interval."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Z = 1.959963984540054
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number that was estimated, with the 95 % confidence interval from `low` to `high`."""
+    """An estimate with its 95 % confidence interval, from `low` to `high`."""
 
     value: float
     low: float
@@ -21,25 +21,32 @@ class Estimate:
 
 
 def proportion(successes: float, trials: int) -> Estimate | None:
-    """A share, with Wilson's score interval (1927); `None` without trials.
+    """Estimates a proportion with Wilson's score interval (1927).
 
     Args:
-        successes: from 0 to `trials`; not whole where a trial may succeed in part.
-        trials: how many there were.
+        successes: from 0 to `trials`; may be fractional, where a trial can succeed in part.
+        trials: the number of trials.
+
+    Returns:
+        The proportion, or `None` without trials.
     """
     if trials == 0:
         return None
     share = successes / trials
     centre = (successes + Z * Z / 2) / (trials + Z * Z)
     half = Z / (trials + Z * Z) * math.sqrt(trials * share * (1 - share) + Z * Z / 4)
-    # Rounding must not put the share itself outside.
+    # Rounding must not put the proportion itself outside its interval.
     return Estimate(share, min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half)))
 
 
 def f1(true_positives: int, false_positives: int, false_negatives: int) -> Estimate | None:
-    """The harmonic mean of precision and recall; `None` where nothing is positive and nothing was found.
+    """Estimates F1, the harmonic mean of precision and recall.
 
-    F1 = 2J / (1 + J) grows with J = TP / (TP + FP + FN), a share: the interval is Wilson's for J, mapped the same way.
+    F1 = 2J / (1 + J) increases with J = TP / (TP + FP + FN), which is a proportion: the interval is Wilson's for J,
+    mapped in the same way.
+
+    Returns:
+        The estimate, or `None` where nothing is positive and nothing was found.
     """
     overlap = proportion(true_positives, true_positives + false_positives + false_negatives)
     if overlap is None:
@@ -48,24 +55,27 @@ def f1(true_positives: int, false_positives: int, false_negatives: int) -> Estim
 
 
 def kappa(both: int, first_only: int, second_only: int, neither: int) -> Estimate | None:
-    """Cohen's kappa of two raters, (p_o - p_e) / (1 - p_e); `None` where chance alone would make them agree.
+    """Estimates Cohen's kappa of two raters, (p_o - p_e) / (1 - p_e).
 
-    The agreement by chance p_e is taken as given, as in Cohen (1960), and the observed one gets Wilson's interval: it
-    does not shrink to a point where the raters always agree, as the normal approximation of Fleiss, Cohen and Everitt
-    (1969) does.
+    The agreement by chance p_e is taken as given, as in Cohen (1960), and the observed agreement p_o gets Wilson's
+    interval. Unlike the normal approximation of Fleiss, Cohen and Everitt (1969), it does not shrink to a point where
+    the raters always agree.
 
     Args:
         both: items that both raters call positive.
         first_only: items that only the first calls positive.
         second_only: items that only the second calls positive.
         neither: items that both call negative.
+
+    Returns:
+        The estimate, or `None` where the raters would agree by chance alone.
     """
     n = both + first_only + second_only + neither
     agreement = proportion(both + neither, n)
     if agreement is None:
         return None
     first, second = both + first_only, both + second_only
-    # In whole numbers, so that certainty is noticed: n² p_e.
+    # n² p_e in whole numbers, so that certain agreement is recognised exactly.
     by_chance = first * second + (n - first) * (n - second)
     if by_chance == n * n:
         return None
@@ -77,7 +87,12 @@ def kappa(both: int, first_only: int, second_only: int, neither: int) -> Estimat
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with the half-width of its 95 % confidence interval; `None` where there is one value alone."""
+    """A mean with the half-width of its 95 % confidence interval.
+
+    Attributes:
+        mean: the mean.
+        half: the half-width; `None` for a single value.
+    """
 
     mean: float
     half: float | None
@@ -94,10 +109,10 @@ class Interval:
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
-    """The mean of independent values with Student's interval (1908): `t₀.₉₇₅(n − 1) · s / √n`.
+    """Computes the mean of independent values with Student's interval (1908): `t₀.₉₇₅(n − 1) · s / √n`.
 
     Args:
-        values: at least one.
+        values: at least one value.
     """
     n = len(values)
     mean = math.fsum(values) / n
@@ -109,10 +124,13 @@ def mean_interval(values: Sequence[float]) -> Interval:
 
 @lru_cache
 def student_quantile(degrees: int) -> float:
-    """The 97.5 % quantile of Student's distribution with so many degrees of freedom, to six digits.
+    """Computes the 97.5 % quantile of Student's t distribution to six digits.
 
-    With `x = √ν · tan θ` the distribution is an integral of `cos^(ν−1)` over a finite range, and bisection finds the
-    angle at which it comes to 97.5 %.
+    With `x = √ν · tan θ` the distribution function is an integral of `cos^(ν−1)` over a finite range; bisection finds
+    the angle at which it reaches 97.5 %.
+
+    Args:
+        degrees: the degrees of freedom ν, at least 1.
     """
     scale = math.exp(math.lgamma((degrees + 1) / 2) - math.lgamma(degrees / 2)) / math.sqrt(math.pi)
     low, high = 0.0, math.pi / 2
@@ -126,7 +144,7 @@ def student_quantile(degrees: int) -> float:
 
 
 def _simpson_of_cosine(power: int, end: float, panels: int = 400) -> float:
-    """`∫ cos^power` from 0 to `end`."""
+    """Integrates `cos^power` from 0 to `end` by Simpson's rule."""
     step = end / panels
     weights = [1, *([4, 2] * (panels // 2))[: panels - 1], 1]
     return step / 3 * math.fsum(w * math.cos(i * step) ** power for i, w in enumerate(weights))

@@ -1,4 +1,4 @@
-"""Masked reductions and shape checks."""
+"""Masked reductions, padding, precision, and shape checks."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 
 def masked_sum(values: Tensor, mask: Tensor) -> Tensor:
-    """Sum over the last dimension where `mask` is True; masked values, even NaN, take no part.
+    """Sums the last dimension where `mask` is True; masked values take no part, even if they are NaN.
 
     Args:
         values: `[..., T]`.
@@ -22,16 +23,16 @@ def masked_sum(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def first_argmax(values: Tensor, mask: Tensor) -> Tensor:
-    """Index of the highest unmasked value of each row, the first one among ties.
+    """Finds the highest unmasked value of each row, the first one among ties.
 
     Masks with minus infinity, so that the sign of the values does not matter.
 
     Args:
         values: `[B, K]`.
-        mask: `[B, K]` bool; a row without any True gets index 0, for the caller to leave out.
+        mask: `[B, K]` bool; a row without any True gets index 0, which the caller must ignore.
 
     Returns:
-        `[B]` int64.
+        `[B]` int64 indices.
     """
     kept = values.masked_fill(~mask, -torch.inf)
     best = mask & (kept == kept.max(dim=-1, keepdim=True).values)
@@ -39,7 +40,7 @@ def first_argmax(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def first_argmin(values: Tensor, mask: Tensor) -> Tensor:
-    """Index of the lowest unmasked value of each row, the first one among ties; see `first_argmax`."""
+    """Finds the lowest unmasked value of each row, the first one among ties; see `first_argmax`."""
     return first_argmax(-values, mask)
 
 
@@ -50,33 +51,63 @@ def _first_true(flags: Tensor) -> Tensor:
 
 
 def take(values: Tensor, index: Tensor) -> Tensor:
-    """`values[b, index[b]]` for each row: `[B, K]` and `[B]` give `[B]`."""
+    """Picks one value of each row: `values[b, index[b]]`.
+
+    Args:
+        values: `[B, K]`.
+        index: `[B]`.
+
+    Returns:
+        `[B]`.
+    """
     return values.gather(-1, index.unsqueeze(-1)).squeeze(-1)
 
 
-def padded(rows: Sequence[Sequence[int]], fill: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
-    """Rows of different lengths as one tensor, filled up on the right.
+def pad_rows(
+    rows: Sequence[Sequence[int]], fill: int, device: torch.device | None = None, left: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Puts rows of different lengths into one tensor.
 
     Args:
-        rows: `N` rows; where there is none, `T` is 1.
-        fill: what stands where a row has ended.
-        device: of the result; the CPU where nothing is said.
+        rows: `N` ragged rows; with no rows at all `T` is 1.
+        fill: the value of the padding.
+        device: where the result lies; the CPU by default.
+        left: pads on the left instead of on the right.
 
     Returns:
-        `[N, T]` int64, and `[N, T]` bool: there the row has a value.
+        `[N, T]` int64 values, and `[N, T]` bool, True where the row has a value.
     """
     lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64, device=device)
     width = max(map(len, rows), default=1)
-    values = torch.tensor([[*row, *[fill] * (width - len(row))] for row in rows], dtype=torch.int64, device=device)
-    values = values.view(len(rows), width)
-    return values, torch.arange(width, device=device) < lengths[:, None]
+    gaps = [[fill] * (width - len(row)) for row in rows]
+    whole = [[*gap, *row] if left else [*row, *gap] for row, gap in zip(rows, gaps, strict=True)]
+    values = torch.tensor(whole, dtype=torch.int64, device=device).view(len(rows), width)
+    positions = torch.arange(width, device=device)
+    if left:
+        return values, positions >= width - lengths[:, None]
+    return values, positions < lengths[:, None]
+
+
+def widen(values: Tensor, width: int, fill: float = 0) -> Tensor:
+    """Pads the last dimension on the right to a width: `[..., T]` becomes `[..., width]`."""
+    return pad(values, (0, width - values.shape[-1]), value=fill)
+
+
+def at_least_float32(dtype: torch.dtype) -> torch.dtype:
+    """The precision in which log-probabilities and values are computed: float32, or float64 for float64 weights."""
+    return torch.promote_types(dtype, torch.float32)
 
 
 def check_shape(name: str, value: Tensor, *shape: int | None) -> None:
-    """Asserts a tensor's shape; `None` stands for any size.
+    """Checks a tensor's shape.
+
+    Args:
+        name: what the message calls the tensor.
+        value: the tensor.
+        *shape: the expected sizes; `None` stands for any size.
 
     Raises:
-        ValueError: the shape differs; the message names the tensor.
+        ValueError: the shape differs.
     """
     fits = len(value.shape) == len(shape) and all(
         want in (None, have) for want, have in zip(shape, value.shape, strict=True)

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from cgpo.errors import UserError
+from cgpo.judges.base import Judge
 from cgpo.types import Outcome, Prompt, Sample, Verdict
 
 
-class Says:
+class Says(Judge):
     """Says what the row's metadata tell it to, under its own name; not applicable where they do not."""
 
     def __init__(self, name: str, seconds: float = 0.0) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cgpo.evaluation.assessment import Assessment
-from cgpo.run_files import append_rows
+from cgpo.files import append_json_lines
 from cgpo.types import Verdict
 
 
@@ -32,7 +32,7 @@ class SampleFile:
     def add(self, policy: str, task: str, mode: str, found: Assessment) -> None:
         """Appends the rows of one policy's responses to one task."""
         rows = _rows(found, len(found.rollout.responses) if self.keep is None else self.keep)
-        append_rows(self.path, ({"policy": policy, "task": task, "mode": mode, **row} for row in rows))
+        append_json_lines(self.path, ({"policy": policy, "task": task, "mode": mode, **row} for row in rows))
 
 
 def _rows(found: Assessment, count: int) -> list[dict[str, Any]]:

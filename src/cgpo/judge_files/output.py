@@ -12,7 +12,7 @@ from typing import IO, Any
 import orjson
 
 from cgpo.errors import UserError
-from cgpo.files import write_whole
+from cgpo.files import write_atomically
 from cgpo.judge_files.rows import Judgement, Row
 
 VERSION = 1
@@ -188,7 +188,7 @@ def _at(tree: Any, key: tuple[str, ...]) -> Any:
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    write_whole(path, json.dumps(content, indent=2) + "\n")
+    write_atomically(path, json.dumps(content, indent=2) + "\n")
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 
 from cgpo.distributed.sharding import whole_state
 from cgpo.errors import UserError
-from cgpo.files import whole_folder
+from cgpo.files import new_folder
 from cgpo.models.adapters import SharedBase, adapted_layers, has_adapters, is_adapter
 from cgpo.models.pretrained import describe, load_tokenizer, load_whole, torch_dtype, without_dropout
 from cgpo.policy.lora import ADAPTER, add_adapters, lora_settings
@@ -164,7 +164,7 @@ def write_policy(policy: CausalPolicy, weights: Weights, folder: Path) -> None:
     Raises:
         UserError: the folder holds something already.
     """
-    with whole_folder(folder) as unfinished:
+    with new_folder(folder) as unfinished:
         if has_adapters(policy.model):
             _write_adapters(policy.model, weights, unfinished / "adapter")
             merge_adapters(policy.model, weights)

@@ -14,7 +14,7 @@ from cgpo.policy.micro_batches import in_micro_batches
 from cgpo.policy.reference import on_its_device
 from cgpo.policy.token_logprobs import chosen_logprobs, precision
 from cgpo.protocols import Policy
-from cgpo.tensors import padded
+from cgpo.tensors import pad_rows
 from cgpo.types import Rollout
 
 
@@ -56,7 +56,7 @@ def baseline_responses(policy: Policy, rollout: Rollout, baselines: Sequence[str
         policy.encode_response(text)[: policy.context_length - len(ids)]
         for text, ids in zip(baselines, rollout.prompt_ids, strict=True)
     ]
-    return Responses(rollout.prompt_ids, *padded(rows, policy.pad_id, rollout.response_ids.device))
+    return Responses(rollout.prompt_ids, *pad_rows(rows, policy.pad_id, rollout.response_ids.device))
 
 
 def response_logprobs(

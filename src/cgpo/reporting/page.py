@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from cgpo.errors import UserError
-from cgpo.files import write_whole
+from cgpo.files import write_atomically
 
 SCRIPTS = ("elements.js", "overview.js", "charts.js", "sections.js", "samples.js", "start.js")
 PLACE = re.compile(r"\{\{(\w+)\}\}")
@@ -52,7 +52,7 @@ def write_page(path: Path, html: str, overwrite: bool = False) -> None:
     """
     check_output(path, overwrite)
     try:
-        write_whole(path, html)
+        write_atomically(path, html)
     except OSError as error:
         raise UserError(f"{path}: the report cannot be written: {error.strerror}") from error
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cgpo.errors import UserError
-from cgpo.files import write_whole
+from cgpo.files import write_atomically
 from cgpo.reproduction.claims import CLAIMS, SUCCESS, Finding, findings, shown
 from cgpo.reproduction.figures import Figure, not_dominated
 from cgpo.reproduction.results import Results
@@ -45,7 +45,7 @@ def write_document(
         _commands(results),
     ]
     document.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(document, "\n\n".join(part for part in parts if part) + "\n")
+    write_atomically(document, "\n\n".join(part for part in parts if part) + "\n")
 
 
 def read_remarks(folder: Path) -> dict[str, str]:

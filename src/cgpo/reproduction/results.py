@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cgpo.errors import UserError
-from cgpo.files import write_whole
+from cgpo.files import write_atomically
 from cgpo.reproduction.jobs import EVALUATION, Comparison, Method, run_folder
 from cgpo.run_files import load_run
 from cgpo.statistics import Interval, mean_interval
@@ -204,7 +204,7 @@ def save(data: Mapping[str, Any], folder: Path) -> Path:
     """Writes the data atomically and gives its file: a line on the whole, then one a method, run and evaluation."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / FILE
-    write_whole(file, "".join(f"{json.dumps(line)}\n" for line in _lines(data)))
+    write_atomically(file, "".join(f"{json.dumps(line)}\n" for line in _lines(data)))
     return file
 
 

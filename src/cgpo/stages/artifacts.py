@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cgpo.errors import UserError
-from cgpo.files import file_states
+from cgpo.files import file_fingerprints
 
 PREFIX = "artifact:"
 VERSION = 1
@@ -79,7 +79,7 @@ class ArtifactStore:
     def key(self, name: str) -> str:
         """Hash of the recipe, of the files that it names, and of all it depends on."""
         recipe = _replaced(self._recipe(name), lambda other: f"{other}@{self.key(other)}")
-        files = file_states(self._recipe(name))
+        files = file_fingerprints(self._recipe(name))
         text = json.dumps([VERSION, name, recipe, *([files] if files else [])], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

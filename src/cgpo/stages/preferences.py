@@ -20,7 +20,7 @@ from cgpo.policy.logprobs import batched_logprobs
 from cgpo.protocols import Policy, Sampler
 from cgpo.rollout import DecodingSampler
 from cgpo.seeds import derived_seed
-from cgpo.tensors import padded
+from cgpo.tensors import pad_rows
 from cgpo.types import Prompt, Rollout, Sample
 
 FILE = "pairs.jsonl"
@@ -157,7 +157,7 @@ def _rollout(policy: Policy, pairs: Sequence[Pair], max_tokens: int) -> Rollout:
     rooms = [policy.context_length - len(ids) for ids in prompt_ids for _ in range(2)]
     rows = [policy.encode_response(text)[:room] for text, room in zip(texts, rooms, strict=True)]
     device = next(policy.model.parameters()).device
-    ids, mask = padded(rows, policy.pad_id, device)
+    ids, mask = pad_rows(rows, policy.pad_id, device)
     repeated = [ids for ids in prompt_ids for _ in range(2)]
     logprobs = batched_logprobs(policy.model, repeated, ids, mask, 1.0, policy.pad_id, max_tokens)
     finished = torch.ones(len(rows), dtype=torch.bool, device=device)

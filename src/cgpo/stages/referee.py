@@ -12,7 +12,7 @@ from torch import Tensor
 from cgpo.errors import UserError
 from cgpo.policy.causal import CausalPolicy, load_policy
 from cgpo.policy.logprobs import batched_logprobs
-from cgpo.tensors import padded
+from cgpo.tensors import pad_rows
 from cgpo.types import Sample
 
 
@@ -56,7 +56,7 @@ class RefereeLoss:
     def _mean_logprobs(self, prompts: Sequence[Sequence[int]], rows: Sequence[Sequence[int]]) -> Tensor:
         """Means over each row's tokens; `[N]` float32."""
         referee = self._referee
-        ids, mask = padded(rows, referee.pad_id)
+        ids, mask = pad_rows(rows, referee.pad_id)
         logprobs = batched_logprobs(referee.model, prompts, ids, mask, 1.0, referee.pad_id, self._max_tokens)
         return (logprobs.sum(-1) / mask.sum(-1)).float()
 

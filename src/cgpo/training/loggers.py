@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from torch import Tensor
 
-from cgpo.files import write_whole
+from cgpo.files import write_atomically
 
 METRICS = "metrics.csv"
 KEPT = "metrics.kept.csv"
@@ -87,7 +87,7 @@ class _KeepsRows(ExperimentWriter):
         writer.writeheader()
         with open(self.metrics_file_path, newline="") as file:
             writer.writerows(csv.DictReader(file))
-        write_whole(Path(self.metrics_file_path), lines.getvalue())
+        write_atomically(Path(self.metrics_file_path), lines.getvalue())
 
 
 def wandb_logger(project: str, folder: str, announce: Callable[[str], None] = print) -> WandbLogger:
@@ -124,7 +124,7 @@ def _identity(folder: Path) -> str:
     file = folder / ".wandb-id"
     if not file.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(file, secrets.token_hex(4))
+        write_atomically(file, secrets.token_hex(4))
     return file.read_text()
 
 

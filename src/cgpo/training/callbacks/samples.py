@@ -12,8 +12,8 @@ from lightning import LightningModule
 from lightning.pytorch.loggers import WandbLogger
 
 from cgpo.evaluation.held_out import Evaluated
+from cgpo.files import append_json_lines
 from cgpo.optimizer.calibration import calibrated_reward, log_ratio
-from cgpo.run_files import append_rows
 from cgpo.tasks.expert import Expert
 from cgpo.training.observer import Observer
 from cgpo.types import Rollout, TrainingBatch, Verdict, Verdicts
@@ -57,7 +57,7 @@ class SampleLog(Observer):
             .tolist(),
             "kl": log_ratio(training_batch).flatten().tolist(),
         }
-        append_rows(self.path, [_row(module, expert, "train", rollout, verdicts, columns, None, i) for i in kept])
+        append_json_lines(self.path, [_row(module, expert, "train", rollout, verdicts, columns, None, i) for i in kept])
 
     def on_evaluation(self, module: LightningModule, expert: Expert, label: str, result: Evaluated) -> None:
         """Keeps the first responses of an evaluation."""
@@ -72,7 +72,7 @@ class SampleLog(Observer):
         rows = [
             _row(module, expert, "held_out", result.rollout, result.verdicts, columns, result.gold, i) for i in kept
         ]
-        append_rows(self.path, rows)
+        append_json_lines(self.path, rows)
         for logger in module.trainer.loggers:
             if isinstance(logger, WandbLogger):
                 shown = [{**row, "verdicts": orjson.dumps(row["verdicts"]).decode()} for row in rows]

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import orjson
 from lightning import LightningModule
 
 from cgpo.errors import UserError
-from cgpo.files import write_whole
+from cgpo.files import json_lines, write_atomically
 from cgpo.optimizer.calibration import log_ratio
 from cgpo.training.observer import Observer
 
@@ -47,7 +46,7 @@ class SkippedUpdates(Observer):
         self.folder.mkdir(parents=True, exist_ok=True)
         rows = [{"problems": dict(problems)}, *(row for task, of in judged.items() for row in _rows(task, of))]
         file = self.folder / f"update-{number:08d}-process-{module.global_rank}.jsonl"
-        write_whole(file, b"".join(orjson.dumps(row) + b"\n" for row in rows))
+        write_atomically(file, json_lines(rows))
         said = "; ".join(f"{where}: {what}" for where, what in problems.items())
         module.print(
             f"update {number} is skipped, the weights stay as they are: {said}; its batch lies in {self.folder}"
