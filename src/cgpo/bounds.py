@@ -9,17 +9,25 @@ from __future__ import annotations
 import collections.abc
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from types import NoneType, UnionType
-from typing import Annotated, Literal, Union, get_args, get_origin
+from typing import Annotated, Literal, TypeAlias, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 
 from cgpo.errors import UserError
 
-SEQUENCES = (list, tuple, set, frozenset, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection)
+SEQUENCES = (
+    list,
+    tuple,
+    set,
+    frozenset,
+    collections.abc.Sequence,
+    collections.abc.Iterable,
+    collections.abc.Collection,
+)
 MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 
 
@@ -28,6 +36,15 @@ class Unit:
     """What a number counts or measures, such as `seconds` or `nats a response`; metadata of an annotation."""
 
     name: str
+
+
+@dataclass(frozen=True)
+class Loads:
+    """Marks a text that names a model: a folder, a hub id, or a result of the pipeline."""
+
+
+ModelPath: TypeAlias = Annotated[str, Loads()]
+"""The annotation of an argument that names a model, so that whether it is there is known before anything is loaded."""
 
 
 def fits(annotation: object, value: object) -> bool:
@@ -101,15 +118,37 @@ def needed(annotation: object) -> str:
         return f"a list{_items(_item(arguments))}"
     if (origin or annotation) in MAPPINGS:
         return "a mapping"
-    words = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", NoneType: "null"}
-    return next((text for kind, text in words.items() if annotation is kind), "null" if annotation is None else "")
+    if isinstance(annotation, type) and (in_words := getattr(annotation, "in_words", None)) is not None:
+        return in_words()
+    words = {
+        int: "a whole number",
+        float: "a number",
+        str: "a text",
+        bool: "true or false",
+        NoneType: "null",
+        None: "null",
+    }
+    return next((text for kind, text in words.items() if annotation is kind), "")
 
 
 def complaint(key: str, annotation: object, value: object) -> str:
     """What is wrong with a value that does not fit: the key, what it is, what it must be, and the nearest right word."""
+    if isinstance(value, Mapping):
+        for kind in _mappings(annotation):
+            for name, item in value.items():
+                if not fits(kind, item):
+                    return complaint(f"{key}.{name}", kind, item)
     close = get_close_matches(value, words_of(annotation), n=1) if isinstance(value, str) else []
     guess = f" (did you mean {close[0]}?)" if close else ""
     return f"{key} is {value!r}: it must be {needed(annotation)}{guess}"
+
+
+def _mappings(annotation: object) -> list[object]:
+    """The kinds of values of the mappings that an annotation allows."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in MAPPINGS:
+        return [arguments[1]]
+    return [kind for part in arguments for kind in _mappings(part)] if origin in (Annotated, Union, UnionType) else []
 
 
 def words_of(annotation: object) -> list[str]:
@@ -121,9 +160,15 @@ def words_of(annotation: object) -> list[str]:
 
 def unit_of(annotation: object) -> str:
     """The unit that an annotation names anywhere; empty where it names none."""
-    if isinstance(annotation, Unit):
-        return annotation.name
-    return next((unit for part in get_args(annotation) if (unit := unit_of(part))), "")
+    return next((mark.name for mark in marks_of(annotation) if isinstance(mark, Unit)), "")
+
+
+def marks_of(annotation: object) -> list[object]:
+    """All that an annotation says besides types: bounds, units and other marks."""
+    if get_origin(annotation) is Annotated:
+        first, *marks = get_args(annotation)
+        return [*marks, *marks_of(first)]
+    return [mark for part in get_args(annotation) for mark in marks_of(part)]
 
 
 def check_fields(instance: object) -> None:
@@ -134,7 +179,7 @@ def check_fields(instance: object) -> None:
     """
     kind = type(instance)
     for field in fields(instance):  # pyright: ignore[reportArgumentType]
-        annotation = _meaning(field.type, kind)
+        annotation = _meaning(field.type, kind, field.name)
         value = getattr(instance, field.name, None)
         if field.init and not fits(annotation, value):
             raise UserError(complaint(f"{kind.__name__}.{field.name}", annotation, value))
@@ -147,28 +192,44 @@ def check_arguments(owner: type, given: Mapping[str, object]) -> None:
         UserError: naming the class, the argument and what it must be.
     """
     for name, written in owner.__init__.__annotations__.items():
-        annotation = _meaning(written, owner)
+        annotation = _meaning(written, owner, "")
         if name in given and not fits(annotation, given[name]):
             raise UserError(complaint(f"{owner.__name__}.{name}", annotation, given[name]))
 
 
-def _meaning(annotation: object, kind: type) -> object:
-    """The annotation itself where it is written as a text; anything where it names what is only there for a checker."""
+def _meaning(annotation: object, kind: type, field: str) -> object:
+    """What a text that stands for an annotation means; anything where it names what is only there for a checker."""
     if not isinstance(annotation, str):
         return annotation
-    defined = next((base for base in kind.__mro__ if annotation in map(str, vars(base).get("__annotations__", {}).values())), kind)
+    holder = field or "__init__"
+    defined = next(base for base in kind.__mro__ if holder in vars(base) or holder in _annotations(base))
     try:
         return eval(annotation, vars(sys.modules[defined.__module__]))
     except NameError:
         return object
 
 
-def _bounded(text: str, metadata: Iterable[object], kind: object) -> str:
-    lower = next((f"above {b.gt}" if isinstance(b, Gt) else f"of at least {b.ge}" for b in metadata if isinstance(b, Gt | Ge)), "")
-    upper = next((f"below {b.lt}" if isinstance(b, Lt) else f"of at most {b.le}" for b in metadata if isinstance(b, Lt | Le)), "")
-    bounds = " and ".join(filter(None, (lower, upper)))
-    if lower.startswith("of at least") and upper.startswith("of at most"):
-        bounds = f"from {lower.split()[-1]} to {upper.split()[-1]}"
+def _annotations(kind: type) -> Mapping[str, object]:
+    return vars(kind).get("__annotations__", {})
+
+
+def _bounded(text: str, metadata: Sequence[object], kind: object) -> str:
+    words: dict[type, str] = {}
+    for bound in metadata:
+        match bound:
+            case Gt(gt=limit):
+                words[Gt] = f"above {limit}"
+            case Ge(ge=limit):
+                words[Ge] = f"of at least {limit}"
+            case Lt(lt=limit):
+                words[Lt] = f"below {limit}"
+            case Le(le=limit):
+                words[Le] = f"of at most {limit}"
+            case _:
+                pass
+    bounds = " and ".join(words.values())
+    if set(words) == {Ge, Le}:
+        bounds = bounds.replace("of at least", "from").replace("and of at most", "to")
     unit = next((m.name for m in metadata if isinstance(m, Unit)), "") if kind is float else ""
     return f"{text} {bounds}".rstrip() + (f", in {unit}" if unit else "")
 
