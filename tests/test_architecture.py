@@ -1,30 +1,53 @@
 """The house rules that a program can check; the import rules are import-linter's, run here too."""
 
 import ast
+import json
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULES = sorted((ROOT / "src/cgpo").rglob("*.py"))
-READERS = {"build", "cli", "config", "runs", "run_files.py", "train.py"}
-"""The rooms that may see a configuration."""
+SOURCE = ROOT / "src"
+MODULES = sorted((SOURCE / "cgpo").rglob("*.py"))
+SEE_A_CONFIGURATION = {"api", "build", "cli", "config", "runs", "run_files", "train"}
+DRAWERS = {"utils", "util", "helpers", "common", "manager", "misc"}
+CONFIGURATION = {"hydra", "omegaconf"}
+SLOW_TO_IMPORT = {"lightning", "torch", "transformers", "wandb"}
 
 
-def names(path: Path) -> str:
-    return path.relative_to(ROOT / "src/cgpo").as_posix()
+def name_of(path: Path) -> str:
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imported(path: Path) -> set[str]:
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+TREES = {name_of(path): ast.parse(path.read_text()) for path in MODULES}
+
+
+def imports(nodes: Sequence[ast.AST]) -> Iterator[str]:
+    """What the statements import, as modules where that can be told; functions' own imports, too."""
+    for node in (inner for outer in nodes for inner in ast.walk(outer)):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-    return found
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in TREES else node.module
+
+
+def when_loaded(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements that run when a module is loaded."""
+    for statement in body:
+        if isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING":
+            yield from when_loaded(statement.orelse)
+        elif isinstance(statement, ast.If | ast.Try | ast.With):
+            for part in ("body", "orelse", "finalbody"):
+                yield from when_loaded(getattr(statement, part, []))
+        elif not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield statement
 
 
 def test_rooms_import_one_way() -> None:
@@ -33,13 +56,39 @@ def test_rooms_import_one_way() -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("path", MODULES, ids=names)
-def test_only_the_composition_knows_hydra(path: Path) -> None:
-    if names(path).split("/")[0] not in READERS:
-        assert {name for name in imported(path) if name.split(".")[0] in ("hydra", "omegaconf")} == set()
+def test_no_module_waits_for_itself_to_be_loaded() -> None:
+    graph = {name: {*imports([*when_loaded(tree.body)])} & TREES.keys() for name, tree in TREES.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" ← ".join(error.args[1]))
 
 
-@pytest.mark.parametrize("path", MODULES, ids=names)
-def test_no_drawer_for_everything(path: Path) -> None:
-    assert path.stem not in ("utils", "util", "helpers", "common", "manager", "misc")
-    assert len(path.read_text().splitlines()) <= 300
+def test_only_the_rooms_around_the_schema_know_hydra() -> None:
+    found = {
+        name for name, tree in TREES.items() if {module.split(".")[0] for module in imports([tree])} & CONFIGURATION
+    }
+    assert {name for name in found if name.split(".")[1] not in SEE_A_CONFIGURATION} == set()
+
+
+def test_no_drawer_for_everything() -> None:
+    assert {name for name in TREES if DRAWERS & {*name.split(".")}} == set()
+
+
+def test_no_file_is_longer_than_a_sitting() -> None:
+    lines = {name_of(path): len(path.read_text().splitlines()) for path in MODULES}
+    assert {name: count for name, count in lines.items() if count > 300} == {}
+
+
+@pytest.mark.parametrize(
+    ("module", "slow"),
+    [
+        ("cgpo", SLOW_TO_IMPORT | CONFIGURATION),
+        ("cgpo.config", SLOW_TO_IMPORT),
+        ("cgpo.cli.main", SLOW_TO_IMPORT),
+    ],
+)
+def test_what_comes_before_the_work_loads_nothing_slow(module: str, slow: set[str]) -> None:
+    code = f"import json, sys, {module}; print(json.dumps([*sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert {name.split(".")[0] for name in json.loads(done.stdout)} & slow == set()
