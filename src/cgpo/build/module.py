@@ -25,7 +25,7 @@ def build_module(plan: Config, hardware: Hardware, policy: CausalPolicy, experts
     weights = plan["weights"]
     return CGPOModule(
         policy=policy,
-        experts=experts,
+        tasks=experts,
         update=make(plan["update"]),
         weight_optimizer=partial(torch.optim.AdamW, lr=weights["learning_rate"], weight_decay=weights["weight_decay"]),
         schedule=WarmupCosine(plan["updates"], weights["warmup_steps"], weights["final_factor"]),

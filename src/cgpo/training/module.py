@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
 import torch
-from lightning import LightningModule
 from torch import Tensor
 
 from cgpo.distributed.gathering import gather_batch
@@ -24,15 +24,19 @@ from cgpo.policy.causal import CausalPolicy
 from cgpo.seeds import derived_seed
 from cgpo.tasks.baseline_responses import BaselineCache, BaselineResponse
 from cgpo.tasks.expert import Expert
+from cgpo.tasks.task import Task, bind_tasks
 from cgpo.training.finite_checks import not_finite
-from cgpo.training.observer import observers
+from cgpo.training.hooks import LightningHooks
 from cgpo.training.placement import shard_all
+from cgpo.training.schedule import whole_run
+from cgpo.training.steps import Batch
 from cgpo.training.strategies import meshes_of, processes_of
 from cgpo.training.update import ConstrainedUpdate
 from cgpo.types import Prompt, Rollout, TrainingBatch, Verdicts
 
 OptimizerFactory = Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
-Batch = Mapping[str, Sequence[Prompt]]
+LEARNING_RATE = 1e-5
+"""Of AdamW where nobody says: for a model of some hundred million parameters, and far too little for a tiny one."""
 
 
 @dataclass(frozen=True)
@@ -53,30 +57,52 @@ class JudgedRollout:
     training_batch: TrainingBatch
 
 
-class CGPOModule(LightningModule):
+class CGPOModule(LightningHooks):
     """CGPO on many tasks: every task's gradient at the same weights, then one optimizer step.
+
+    Lightning's trainer runs it like any other module, with Lightning's callbacks, loggers and checkpoints. Metrics go
+    to the trainer's loggers; where prompts for validation are given, held-out numbers can be monitored under
+    `eval/<task>/success`, `eval/<task>/reward` and so on.
+
+    Example:
+        ```python
+        import cgpo
+        import lightning
+
+        policy = cgpo.load_policy("artifact:sft")
+        prompts = [f"Say hello to guest {n}." for n in range(40)]
+        task = cgpo.Task("greetings", prompts, lambda sample: -len(sample.response), max_new_tokens=8)
+        trainer = lightning.Trainer(max_steps=2, accelerator="cpu", logger=False, enable_checkpointing=False)
+        trainer.fit(cgpo.CGPOModule(policy, [task]), cgpo.PromptDataModule([task]))
+        ```
 
     Args:
         policy: what is trained.
-        experts: the tasks, in a fixed order.
-        update: the constrained step.
-        weight_optimizer: makes the torch optimizer of parameter groups: the policy's, and the critic's if there is one.
-        schedule: factor of the learning rate after so many updates.
+        tasks: in a fixed order.
+        update: the constrained step; by default one step an update on micro-batches of 8192 tokens.
+        weight_optimizer: makes the torch optimizer of parameter groups: the policy's, and the critic's if there is one;
+            by default AdamW.
+        schedule: factor of the learning rate after so many updates; by default `WarmupCosine` over the trainer's steps.
         seed: of the run; every random number is derived from it.
+        learning_rate: of AdamW, at its highest, where there is no `weight_optimizer`.
         clip_norm: the gradient's largest norm, the critic's apart from the policy's; `None` leaves it.
         baseline: where baseline responses come from, see `BaselineCache`.
         mixed: where models are sharded, compute in bfloat16 on weights in full precision.
         reference: `π_ref`, where it is to stay where it is, and whole; by default the policy as it is now, beside it.
+
+    Raises:
+        UserError: a task has no prompt that the policy can read, or two have one name.
     """
 
     def __init__(
         self,
         policy: CausalPolicy,
-        experts: Sequence[Expert],
-        update: ConstrainedUpdate,
-        weight_optimizer: OptimizerFactory,
-        schedule: Callable[[int], float],
-        seed: int,
+        tasks: Sequence[Task | Expert],
+        update: ConstrainedUpdate | None = None,
+        weight_optimizer: OptimizerFactory | None = None,
+        schedule: Callable[[int], float] | None = None,
+        seed: int = 0,
+        learning_rate: float = LEARNING_RATE,
         clip_norm: float | None = 1.0,
         baseline: str = "golden",
         mixed: bool = False,
@@ -88,13 +114,13 @@ class CGPOModule(LightningModule):
         self.policy = policy
         self.reference = policy.frozen_copy() if reference is None else reference
         self._reference_stays = reference is not None
-        self.experts = tuple(experts)
-        self.update = update
-        self.critic = update.attach(policy)
+        self.experts = tuple(bind_tasks(tasks, policy))
+        self.update = ConstrainedUpdate() if update is None else update
+        self.critic = self.update.attach(policy)
         self.seed = seed
         self.clip_norm = clip_norm
         self.mixed = mixed
-        self._weight_optimizer = weight_optimizer
+        self._weight_optimizer = weight_optimizer or partial(torch.optim.AdamW, lr=learning_rate, weight_decay=0.0)
         self._schedule = schedule
         self.baseline = baseline
         self.processes = ALONE
@@ -119,10 +145,6 @@ class CGPOModule(LightningModule):
         """Puts the reference beside the policy; it is no submodule, so that no checkpoint carries it."""
         if not self._reference_stays:
             torch.nn.Module.to(self.reference.model, self.device)
-
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Prompts are text: there is nothing to move."""
-        return batch
 
     def training_step(self, batch: Batch) -> None:
         """One iteration: prompts ─▶ rollout ─▶ reward ─▶ verdicts ─▶ objective, for every task; then one step.
@@ -197,7 +219,7 @@ class CGPOModule(LightningModule):
             baselines = self.baselines[expert.name].lookup(rollout.prompts)
         self.notify("on_verdicts", expert, rollout, verdicts)
         training_batch = self.update.score(rollout, forward, pending.reward, verdicts, baselines)
-        self.notify("on_scored", expert, rollout, verdicts, training_batch)
+        self.notify("on_training_batch", expert, rollout, verdicts, training_batch)
         return JudgedRollout(rollout, baselines, training_batch)
 
     def refresh_batch(self, expert: Expert, judged: JudgedRollout) -> JudgedRollout:
@@ -238,25 +260,20 @@ class CGPOModule(LightningModule):
             rate = self.update.critic_learning_rate
             groups += [{"params": of_mesh, "lr": rate} for of_mesh in by_mesh(self.critic.parameters())]
         optimizer = self._weight_optimizer(groups)
-        return [optimizer], [torch.optim.lr_scheduler.LambdaLR(optimizer, self._schedule)]
+        schedule = self._schedule or whole_run(self.trainer)
+        return [optimizer], [torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)]
 
     def _fall_silent(self) -> None:
         """Leaves the judging to the first of tensor-parallel peers, who has the same samples."""
-        for model in (model for expert in self.experts for model in models_of(expert.panel)):
+        for model in (model for expert in self.experts for model in expert.panel.models):
             torch.nn.Module.to(model, "cpu")
         self.experts = tuple(
-            replace(e, panel=PeerPanel(e.panel.names, getattr(e.panel, "cached", ())), gold=None, also=None)
-            for e in self.experts
+            replace(e, panel=PeerPanel(e.panel.names, e.panel.cached), gold=None, also=None) for e in self.experts
         )
         self.baselines = self._baselines()
 
     def _baselines(self) -> dict[str, BaselineCache]:
         return {e.name: BaselineCache(e, self.reference, self.seed, self.baseline) for e in self.experts}
-
-    def notify(self, hook: str, *args: Any) -> None:
-        """Calls a hook of every observer among the trainer's callbacks."""
-        for observer in observers(self.trainer.callbacks):  # pyright: ignore[reportAttributeAccessIssue]
-            getattr(observer, hook)(self, *args)
 
     @contextmanager
     def stage(self, name: str, expert: Expert | None = None) -> Iterator[None]:

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from lightning import Trainer
+
+WARMUP_STEPS = 5
+FINAL_FACTOR = 0.3
 
 
 @dataclass(frozen=True)
@@ -27,3 +33,21 @@ class WarmupCosine:
         progress = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
         cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
         return self.final_factor + (1 - self.final_factor) * cosine
+
+
+def whole_run(
+    trainer: Trainer, warmup_steps: int = WARMUP_STEPS, final_factor: float = FINAL_FACTOR
+) -> Callable[[int], float]:
+    """The schedule over all steps of a trainer; the highest rate throughout where these never end.
+
+    Args:
+        trainer: about to begin.
+        warmup_steps: steps of the rise.
+        final_factor: the factor at the end.
+    """
+    steps = trainer.max_steps if trainer.max_steps > 0 else trainer.estimated_stepping_batches
+    if math.isinf(steps):
+        return WarmupCosine(1, warmup_steps, 1.0)
+    schedule = WarmupCosine(int(steps), warmup_steps, final_factor)
+    # A function, which torch does not store with the scheduler: a longer run that goes on has the longer schedule.
+    return lambda step: schedule(step)

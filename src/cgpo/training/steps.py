@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Self
 
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -42,7 +42,15 @@ def _order(count: int, seed: int, task: str, epoch: int) -> tuple[int, ...]:
     return tuple(sorted(range(count), key=lambda i: (blake2b(start + i.to_bytes(8), digest_size=8).digest(), i)))
 
 
-class Steps(Dataset[dict[str, tuple[Prompt, ...]]]):
+class Batch(dict[str, Sequence[Prompt]]):
+    """Prompts by task."""
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """Itself: prompts are text, there is nothing to move to a device."""
+        return self
+
+
+class Steps(Dataset[Batch]):
     """Item `t` is update `t`'s prompts of every task, a pure function of the seed and `t`.
 
     Args:
@@ -60,13 +68,13 @@ class Steps(Dataset[dict[str, tuple[Prompt, ...]]]):
         """The number of updates."""
         return self.updates
 
-    def __getitem__(self, step: int) -> dict[str, tuple[Prompt, ...]]:
+    def __getitem__(self, step: int) -> Batch:
         """`B` prompts of each task."""
-        return {e.name: batch_at(e.prompts, e.batch_size, self.seed, step, e.name) for e in self.experts}
+        return Batch({e.name: batch_at(e.prompts, e.batch_size, self.seed, step, e.name) for e in self.experts})
 
     def loader(self, done: int = 0) -> DataLoader[Any]:
         """In order, one update an item, without those that are done; as long as with them, for Lightning counts so."""
-        return DataLoader(self, batch_size=None, sampler=_Rest(done, self.updates), collate_fn=_as_it_is)
+        return DataLoader(self, batch_size=None, sampler=_Rest(done, self.updates), collate_fn=as_it_is)
 
 
 class _Rest(Sampler[int]):
@@ -81,5 +89,6 @@ class _Rest(Sampler[int]):
         return iter(range(self._done, self._updates))
 
 
-def _as_it_is(batch: Any) -> Any:
+def as_it_is(batch: Any) -> Any:
+    """Prompts are not put together into tensors."""
     return batch

@@ -8,20 +8,44 @@ from typing import Any
 from lightning import Trainer
 from lightning.pytorch.callbacks import Callback
 
+from cgpo.protocols import JudgePanel
 from cgpo.training.checkpoints.catalogue import Checkpoint
 
 State = dict[str, Any]
 
 
-def state_of(trainer: Trainer, module: Any) -> State:
-    """Baseline responses, the objectives' own state, what judges have said and spent, callbacks, Lightning's loop.
+def known_to(module: Any) -> State:
+    """Baseline responses, the objectives' own state, what judges have said and spent.
 
-    Random numbers are derived from what they are for, and the learning rate from the update: neither has a state.
+    Random numbers are derived from what they are for: they have no state.
     """
     return {
         "baselines": {task: cache.state_dict() for task, cache in module.baselines.items()},
         "objectives": {e.name: e.optimizer.state_dict() for e in module.experts if hasattr(e.optimizer, "state_dict")},
         "judges": [panel.state_dict() for panel in _panels(module)],
+    }
+
+
+def tell(module: Any, states: Sequence[State]) -> None:
+    """Tells a module what was known.
+
+    Args:
+        module: of the same tasks.
+        states: to this process; or, where their number has changed, to all processes that there were.
+    """
+    for task, cache in module.baselines.items():
+        cache.load_state_dict([state["baselines"][task] for state in states])
+    for expert in module.experts:
+        if expert.name in states[0]["objectives"]:
+            expert.optimizer.load_state_dict(states[0]["objectives"][expert.name])
+    for place, panel in enumerate(_panels(module)):
+        panel.load_state_dict([state["judges"][place] for state in states])
+
+
+def state_of(trainer: Trainer, module: Any) -> State:
+    """What a module knows, its trainer's callbacks, and Lightning's loop; the learning rate follows from the update."""
+    return {
+        **known_to(module),
         "callbacks": {key: callback.state_dict() for key, callback in _callbacks(trainer).items()},
         "loop": trainer.fit_loop.state_dict(),
     }
@@ -36,13 +60,7 @@ def restore(trainer: Trainer, module: Any, states: Sequence[State], origin: Chec
         states: this process's own; or, where their number has changed, those of all processes that there were.
         origin: the checkpoint that they are from.
     """
-    for task, cache in module.baselines.items():
-        cache.load_state_dict([state["baselines"][task] for state in states])
-    for expert in module.experts:
-        if expert.name in states[0]["objectives"]:
-            expert.optimizer.load_state_dict(states[0]["objectives"][expert.name])
-    for place, panel in enumerate(_panels(module)):
-        panel.load_state_dict([state["judges"][place] for state in states])
+    tell(module, states)
     for key, callback in _callbacks(trainer).items():
         found = [state["callbacks"][key] for state in states if state["callbacks"].get(key)]
         if found:
@@ -52,10 +70,11 @@ def restore(trainer: Trainer, module: Any, states: Sequence[State], origin: Chec
     _schedule_from(trainer, origin.step)
 
 
-def _panels(module: Any) -> list[Any]:
-    """Those with a state; one that is shared speaks for all tasks."""
-    found = next((expert.panel for expert in module.experts if hasattr(expert.panel, "state_dict")), None)
-    return [] if found is None else [found]
+def _panels(module: Any) -> list[JudgePanel]:
+    """The panels of all tasks, each once; tensor-parallel peers, who ask no judge, have none."""
+    if module.processes.peer:
+        return []
+    return list({id(expert.panel.whole): expert.panel.whole for expert in module.experts}.values())
 
 
 def _callbacks(trainer: Trainer) -> dict[str, Callback]:

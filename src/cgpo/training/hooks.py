@@ -1,0 +1,67 @@
+"""What Lightning asks of a module besides its updates: callbacks, checkpoints, validation."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from lightning import Callback, LightningModule
+
+from cgpo.distributed.process_group import ALONE, Processes
+from cgpo.evaluation.held_out import evaluate
+from cgpo.policy.causal import CausalPolicy
+from cgpo.tasks.expert import Expert
+from cgpo.training.callbacks.metrics import TaskMetrics
+from cgpo.training.checkpoints.states import known_to, tell
+from cgpo.training.observer import observers
+from cgpo.training.steps import Batch
+
+KNOWN = "cgpo"
+"""The key of Lightning's checkpoints under which lies what is known besides weights and moments."""
+# What Lightning says of modules of this kind is as it should be here: the policy has no dropout that a mode
+# would turn on, and a checkpoint is of the state after an update.
+for _message in (".*in eval mode at the start of training.*", "Using ModelCheckpoint with manual optimization.*"):
+    warnings.filterwarnings("ignore", _message)
+
+
+class LightningHooks(LightningModule):
+    """The base of `CGPOModule`: what makes it work with Lightning's own callbacks, loggers and checkpoints."""
+
+    policy: CausalPolicy
+    reference: CausalPolicy
+    experts: tuple[Expert, ...]
+    seed: int
+    processes: Processes = ALONE
+
+    def configure_callbacks(self) -> list[Callback]:
+        """What logs the metrics, unless the trainer has it."""
+        callbacks: list[Callback] = self.trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+        return [] if any(isinstance(callback, TaskMetrics) for callback in callbacks) else [TaskMetrics()]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what a run that goes on must know besides weights and moments."""
+        checkpoint[KNOWN] = self.processes.everybody(known_to(self))
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Goes on with it; where the number of processes has changed, with what all of them knew."""
+        states = checkpoint.get(KNOWN, [])
+        own = states[self.global_rank : self.global_rank + 1] if len(states) == self.trainer.world_size else states
+        if own:
+            tell(self, own)
+
+    def validation_step(self, batch: Batch) -> None:
+        """Evaluates tasks on held-out prompts and logs `eval/<task>/…`, which Lightning's callbacks can monitor."""
+        if self.trainer.sanity_checking:
+            return
+        for expert in (expert for expert in self.experts if expert.name in batch):
+            prompts = batch[expert.name]
+            found = evaluate(self.policy, self.reference, expert, prompts, self.seed, processes=self.processes)
+            self.notify("on_evaluation", expert, "during", found)
+            numbers = {"success": found.result.success, "reward": found.result.reward, "kl": found.result.kl}
+            shown = {f"eval/{expert.name}/{name}": value for name, value in numbers.items() if value is not None}
+            self.log_dict(shown, logger=False, batch_size=len(prompts))
+
+    def notify(self, hook: str, *args: Any) -> None:
+        """Calls a hook of every observer among the trainer's callbacks."""
+        for observer in observers(self.trainer.callbacks):  # pyright: ignore[reportAttributeAccessIssue]
+            getattr(observer, hook)(self, *args)
