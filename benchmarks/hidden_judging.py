@@ -27,11 +27,11 @@ from transformers.utils import logging as transformers_logging
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import cgpo  # noqa: F401  first: it says how OpenMP's threads wait, which torch reads when it is loaded
+from cgpo.judges.base import Judge
 from cgpo.judges.panel.panel import Panel
 from cgpo.judges.panel.process_judge import ProcessJudge
 from cgpo.optimizer import CRPG
 from cgpo.policy.causal import load_policy
-from cgpo.protocols import Judge
 from cgpo.rollout import DecodingSampler
 from cgpo.tasks.expert import Expert
 from cgpo.training.module import CGPOModule

@@ -18,11 +18,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from cgpo.judges.base import Judge
 from cgpo.judges.code import CodeJudge
 from cgpo.judges.instruction_following import InstructionFollowingJudge
 from cgpo.judges.math.judge import MathJudge
 from cgpo.judges.refusal import RefusalRulesJudge
-from cgpo.protocols import Judge
 from cgpo.sandbox.sandbox import Sandbox, Tests
 from cgpo.types import Outcome, Prompt, Sample
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from cgpo.judges.base import Judge
 from cgpo.types import Outcome, Sample, Verdict
 
 SECONDS = 0.3
 """What a judge takes for a batch."""
 
 
-class Waits:
+class Waits(Judge):
     """A judge that waits, as for an endpoint."""
 
     deterministic = False
@@ -22,7 +23,7 @@ class Waits:
         return [Verdict(Outcome.SATISFIED, "")] * len(samples)
 
 
-class Computes:
+class Computes(Judge):
     """A judge that counts in Python, so far that it takes `SECONDS` where nothing else runs."""
 
     deterministic = False

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from enum import IntEnum
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from cgpo.types import Objective, Prompt, Rollout, Sample, TrainingBatch, Verdict, Verdicts
+from cgpo.types import Objective, Prompt, Rollout, Sample, TrainingBatch, Verdicts
 
 
 class Policy(Protocol):
@@ -75,72 +74,32 @@ class RewardModel(Protocol):
         ...
 
 
-class Cost(IntEnum):
-    """How dear a judge is: what its attribute `cost` may say."""
-
-    RULES = 0
-    """Text is looked at in this process; also where a judge says nothing."""
-    SANDBOX = 1
-    """Programs are run."""
-    MODEL = 2
-    """A language model of this process is run."""
-    ENDPOINT = 3
-    """Somebody else's machine is asked."""
-
-
-@runtime_checkable
-class Judge(Protocol):
-    """A constraint: says of each response whether it is satisfied, and why.
-
-    A verdict may depend on the response and on the prompt's text, history, metadata and golden response; not on its
-    key, which names the row in messages: equal content is judged once.
-
-    A judge may have further attributes, which the panel reads once, but for `usage` and `judging`:
-
-    - `cost`: a number, `Cost` or any other; cheap judges are asked first. Default: `Cost.RULES`.
-    - `deterministic`: `False` where the same sample may get another verdict next time: then nothing is cached.
-    - `version`: a text that changes whenever the same settings would give other verdicts than before.
-    - `usage`: a mapping with the keys `calls` and `tokens`, counted since the judge was made; what caps look at.
-    - `judging`: the samples that it is at now, read by another thread while it judges; a run that waits for the judge
-      says which they are, and as long as they change the judge is not taken for stuck.
-    - `interrupt(reason)`: called by another thread while it judges: makes `judge` return soon, with
-      `Outcome.UNDECIDED` and the reason for samples that have no verdict yet, or raise. Without it, or where it does
-      not help, the thread that judges is left behind, and another one asks the judge next.
-    - `close()`: ends processes and connections.
-    """
-
-    def judge(self, samples: Sequence[Sample]) -> list[Verdict]:
-        """One verdict a sample, in order.
-
-        A judge that fails on a sample answers `Outcome.UNDECIDED` for it, with the reason; where it has nothing to
-        say of a prompt, `Outcome.NOT_APPLICABLE`.
-        """
-        ...
-
-
-class ChecksPrompts(Protocol):
-    """What a judge may offer besides: it is asked about every prompt at start-up."""
-
-    def check_prompt(self, prompt: Prompt) -> None:
-        """Asserts that the judge can read the prompt's metadata; a prompt that it does not apply to is fine.
-
-        Raises:
-            UserError: naming the row and what is wrong with it.
-        """
-        ...
-
-
 class JudgePanel(Protocol):
     """A task's judges as one: the logical AND of those that apply.
 
     The class that a configuration names under `panel` is made once, with all judges, and offers `of(names)`, the panel
-    of some of them.
+    of some of them. A class of one's own subclasses this one, for the defaults.
     """
 
     @property
     def names(self) -> Sequence[str]:
         """The judges' names, in order."""
         ...
+
+    @property
+    def cached(self) -> Sequence[str]:
+        """The judges whose verdicts are kept between calls."""
+        return ()
+
+    @property
+    def models(self) -> Sequence[nn.Module]:
+        """The language models that the judges run in this process."""
+        return ()
+
+    @property
+    def whole(self) -> JudgePanel:
+        """The panel that this one is a part of, whose state is that of all its parts; by default this one."""
+        return self
 
     def judge(self, samples: Sequence[Sample]) -> Verdicts:
         """Every judge's verdicts on every sample."""
@@ -149,6 +108,16 @@ class JudgePanel(Protocol):
     def submit(self, samples: Sequence[Sample]) -> Future[Verdicts]:
         """The same in the background, while the next task's responses are generated."""
         ...
+
+    def close(self) -> None:
+        """Ends the processes and connections that the judges hold."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run must know of the judges; plain values and tensors."""
+        return {}
+
+    def load_state_dict(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """Takes over the states of one process, or of several together."""
 
 
 class ConstrainedOptimizer(Protocol):

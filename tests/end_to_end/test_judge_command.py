@@ -25,9 +25,10 @@ ROWS = [
 SLOW = """
 import os
 import time
+from cgpo.judges import Judge
 from cgpo.types import Outcome, Sample, Verdict
 
-class Slow:
+class Slow(Judge):
     def __init__(self, unit: str) -> None:
         self._unit = unit
 

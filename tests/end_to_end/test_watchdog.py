@@ -14,10 +14,11 @@ from cgpo.stages.suite import SuitePolicy
 JUDGE = '''
 import time
 
+from cgpo.judges import Judge
 from cgpo.types import Outcome, Verdict
 
 
-class Sleepy:
+class Sleepy(Judge):
     """Falls asleep for good at the second sample of its fourth batch: the responses of the second update."""
 
     def __init__(self):

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from cgpo.errors import UserError
+from cgpo.judges.base import Judge
 from cgpo.judges.panel.cache import VerdictCache
 from cgpo.judges.panel.panel import Panel
 from cgpo.types import Outcome, Prompt, Sample, Verdict
@@ -120,7 +121,7 @@ def test_processes_share_a_file_and_a_killed_one_breaks_nothing(tmp_path: Path) 
     assert sqlite3.connect(path).execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-class Counts:
+class Counts(Judge):
     """Violated by responses that are `no`; remembers what it was asked."""
 
     def __init__(self) -> None:

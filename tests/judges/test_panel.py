@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from cgpo.errors import UserError
+from cgpo.judges.base import Judge
 from cgpo.judges.panel.cache import VerdictCache
 from cgpo.judges.panel.panel import Panel
 from cgpo.types import Outcome, Prompt, Sample, Verdict
@@ -13,7 +14,7 @@ from cgpo.types import Outcome, Prompt, Sample, Verdict
 S, V, N, U = Outcome.SATISFIED, Outcome.VIOLATED, Outcome.NOT_APPLICABLE, Outcome.UNDECIDED
 
 
-class Says:
+class Says(Judge):
     """Answers what it was given, in order, and remembers what it was asked."""
 
     def __init__(self, *outcomes: Outcome) -> None:
@@ -29,7 +30,7 @@ class Says:
         self.closed = True
 
 
-class Raises:
+class Raises(Judge):
     def __init__(self, error: Exception) -> None:
         self.error = error
 
@@ -129,7 +130,7 @@ def test_no_samples_ask_nobody() -> None:
     assert verdicts.by_judge == {"judge": ()}
 
 
-class Where:
+class Where(Judge):
     """Says in which thread it judged, and whether gradients were on."""
 
     def judge(self, samples: Sequence[Sample]) -> list[Verdict]:
@@ -160,7 +161,7 @@ def test_the_panel_of_some_has_these_alone_and_shares_them() -> None:
     assert judge.asked == ["x"], "the second time it was known"
 
 
-class Slow:
+class Slow(Judge):
     """Notes how many of its calls ran at the same time."""
 
     def __init__(self) -> None:
@@ -183,7 +184,7 @@ def test_a_judge_has_one_batch_at_a_time() -> None:
     assert judge.most == 1
 
 
-class Meets:
+class Meets(Judge):
     """Answers only while the other judge is at work too."""
 
     def __init__(self, barrier: threading.Barrier) -> None:

@@ -9,23 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cgpo.errors import UserError
+from cgpo.judges.base import Cost, Judge
 from cgpo.judges.panel.cache import VerdictCache
 from cgpo.judges.panel.panel import Panel
 from cgpo.judges.panel.settings import Caps
 from cgpo.judges.panel.worker import JudgeError
-from cgpo.protocols import Cost
 from cgpo.types import Outcome, Prompt, Sample, Verdict
 
 S, V, N, U = Outcome.SATISFIED, Outcome.VIOLATED, Outcome.NOT_APPLICABLE, Outcome.UNDECIDED
 NOT_ASKED = Outcome.NOT_ASKED
 
 
-class Fails:
+class Fails(Judge):
     def judge(self, samples: Sequence[Sample]) -> list[Verdict]:
         raise OSError("no route to host")
 
 
-class Knows:
+class Knows(Judge):
     """Says of each response what was laid down for it, and remembers what it was asked."""
 
     def __init__(self, outcomes: dict[str, Outcome], cost: float | None = None) -> None:
@@ -156,7 +156,7 @@ def test_the_conclusion_is_the_same_with_and_without_short_circuit(judges: list[
 # Caps on spend.
 
 
-class Paid:
+class Paid(Judge):
     """Counts calls and tokens as an endpoint does: none where it is not applicable."""
 
     def __init__(self, tokens_a_call: int = 10) -> None:

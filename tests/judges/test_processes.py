@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cgpo.errors import UserError
+from cgpo.judges.base import Judge
 from cgpo.judges.panel.panel import Panel
 from cgpo.judges.panel.process_judge import ProcessJudge
 from cgpo.types import Outcome, Prompt, Sample
@@ -20,10 +21,11 @@ import os
 import signal
 
 from cgpo.errors import UserError
+from cgpo.judges import Judge
 from cgpo.types import Outcome, Verdict
 
 
-class Says:
+class Says(Judge):
     """Says of each response in which process it was judged; some do harm."""
 
     cost = 2.5
@@ -117,7 +119,7 @@ def test_closing_ends_the_processes(recipe: Any) -> None:
     assert not Path(f"/proc/{pid}").exists()
 
 
-class Made:
+class Made(Judge):
     def judge(self, samples: Sequence[Sample]) -> list[Any]:
         return []
 

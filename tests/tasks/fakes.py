@@ -7,6 +7,7 @@ import torch
 from tests.policy.tiny import prompt
 from torch import Tensor
 
+from cgpo.judges.base import Judge
 from cgpo.judges.panel.panel import Panel
 from cgpo.optimizer import CRPG
 from cgpo.protocols import Policy
@@ -28,7 +29,7 @@ class WordReward:
         return self.scale * torch.tensor(sums, dtype=torch.float32)
 
 
-class RuleJudge:
+class RuleJudge(Judge):
     """A judge that says what a function of the sample says; counts what it was asked."""
 
     def __init__(self, rule: Callable[[Sample], Outcome]) -> None:

@@ -5,6 +5,7 @@ import torch
 from tests.policy.tiny import prompt, tiny_policy
 from tests.tasks.fakes import CountingSampler, RuleJudge, WordReward, even, expert
 
+from cgpo.judges.base import Judge
 from cgpo.judges.panel.panel import Panel
 from cgpo.tasks.baseline_responses import BaselineCache, rewards_of, satisfied_of
 from cgpo.types import Outcome, Sample, Verdict
@@ -59,7 +60,7 @@ def test_the_reference_is_what_is_drawn_from() -> None:
     assert texts[0] != texts[1]
 
 
-class Patient:
+class Patient(Judge):
     """Judges only when it is let."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""A run for every case of `uneven`, as one of several processes: `python -m tests.trainer.cases_of_processes …`."""
+"""A run for every case of `uneven`, as one of several processes: `python -m tests.training.cases_of_processes …`."""
 
 import sys
 from collections.abc import Mapping

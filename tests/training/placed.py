@@ -1,6 +1,6 @@
 """One of several processes that share models of which the first alone has read the weights; run by `test_placing.py`.
 
-python -m tests.trainer.placed FOLDER PEERS
+python -m tests.training.placed FOLDER PEERS
 """
 
 import sys

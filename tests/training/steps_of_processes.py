@@ -1,4 +1,4 @@
-"""Some updates of every optimizer, as one of several processes: `python -m tests.trainer.steps_of_processes …`."""
+"""Some updates of every optimizer, as one of several processes: `python -m tests.training.steps_of_processes …`."""
 
 import sys
 from collections.abc import Iterator, Sequence

@@ -11,4 +11,4 @@ from tests.training.of_processes import together
 def test_the_first_reads_for_all(processes: int, peers: int, tmp_path: Path) -> None:
     for name in ("tied", "untied"):
         save_tiny(tmp_path / name, tie_word_embeddings=name == "tied")
-    together(processes, "tests.trainer.placed", str(tmp_path), str(peers), folder=tmp_path)
+    together(processes, "tests.training.placed", str(tmp_path), str(peers), folder=tmp_path)

@@ -31,7 +31,7 @@ CONSTRAINED = ("crpg", "codpo", "crraft")
 def test_processes_come_to_the_weights_of_one(
     tmp_path: Path, count: int, strategy: str, peers: int, names: tuple[str, ...]
 ) -> None:
-    together(count, "tests.trainer.steps_of_processes", strategy, str(peers), str(tmp_path), *names, folder=tmp_path)
+    together(count, "tests.training.steps_of_processes", strategy, str(peers), str(tmp_path), *names, folder=tmp_path)
     by_rank = [torch.load(tmp_path / f"found-by-{rank}.pt", weights_only=True) for rank in range(count)]
     for name in names:
         wanted = alone(name)

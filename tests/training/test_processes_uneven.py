@@ -12,7 +12,7 @@ from tests.training.cases_of_processes import result
 from tests.training.of_processes import together
 from tests.training.uneven import CASES, UPDATES
 
-MODULE = "tests.trainer.cases_of_processes"
+MODULE = "tests.training.cases_of_processes"
 
 
 @pytest.fixture(scope="module", params=["ddp", "fsdp"])

@@ -11,6 +11,7 @@ from tests.tasks.fakes import RuleJudge, WordReward, always, even, expert
 from torch import Tensor
 
 from cgpo.distributed.process_group import Processes
+from cgpo.judges.base import Judge
 from cgpo.judges.panel.panel import Panel
 from cgpo.protocols import Policy
 from cgpo.rollout import DecodingSampler
@@ -25,7 +26,7 @@ CASES = ("usual", "slow_judge", "long_responses", "violated", "undecided", "no_n
 HELD_OUT = tuple(prompt(20 + i, 8 + i) for i in range(9))
 
 
-class Sleepy:
+class Sleepy(Judge):
     """Takes its time over some prompts' responses."""
 
     def __init__(self, slow: frozenset[str]) -> None:
@@ -71,7 +72,7 @@ class Numberless(WordReward):
         return super().score(samples).masked_fill(missing, float("nan"))
 
 
-class Drifting(WordReward):
+class Drifting(WordReward, Judge):
     """A reward that has risen, and a gold judge that is satisfied no more, once an evaluation is over."""
 
     over = False

@@ -14,7 +14,8 @@ from cgpo.build.artifacts import Announce, artifact_store, check_recipes, check_
 from cgpo.build.plan import Config, check_panel_names, resolved, without_unread_model
 from cgpo.errors import choose
 from cgpo.errors import UserError
-from cgpo.protocols import Judge, JudgePanel
+from cgpo.judges.base import Judge, check_judge
+from cgpo.protocols import JudgePanel
 from cgpo.stages.artifacts import references
 
 
@@ -41,10 +42,8 @@ class Judging:
 
     def close(self) -> None:
         """Closes the judges that hold processes or connections."""
-        close = getattr(self.panel, "close", None)
-        if close is not None:
-            with suppress(OSError):
-                close()
+        with suppress(OSError):
+            self.panel.close()
 
 
 def judging_plan(config: DictConfig, judge_choices: Collection[str]) -> Config:
@@ -87,7 +86,9 @@ def build_judging(plan: Config, announce: Announce) -> Judging:
     configs = plan["judges"]
     if references(configs):
         configs = artifact_store(plan, announce).resolve(configs)
-    judges: dict[str, Judge] = {name: try_to_make(f"judges.{name}", config) for name, config in configs.items()}
+    judges = {
+        name: check_judge(f"judges.{name}", try_to_make(f"judges.{name}", config)) for name, config in configs.items()
+    }
     rules = {key: value for key, value in plan["panel"].items() if key not in SPENDING}
     return Judging(judges, build_panel(plan["panel"], judges, configs), {"judges": configs, "panel": rules})
 

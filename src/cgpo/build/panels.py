@@ -14,8 +14,8 @@ import cgpo.sandbox
 from cgpo.build.components import make
 from cgpo.build.devices import without_device
 from cgpo.build.plan import Config
-from cgpo.files import file_states
-from cgpo.protocols import Judge
+from cgpo.files import file_fingerprints
+from cgpo.judges.base import Judge
 
 
 def build_panel(settings: Config, judges: Mapping[str, Judge], configs: Mapping[str, Any]) -> Any:
@@ -41,7 +41,7 @@ def judge_version(config: Config) -> str:
     """
     config = without_device(config)
     text = json.dumps(
-        [config, file_states(config), [_source(target) for target in _targets(config)]], sort_keys=True, default=str
+        [config, file_fingerprints(config), [_source(target) for target in _targets(config)]], sort_keys=True, default=str
     )
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+
+from cgpo.build.artifacts import Announce
 from cgpo.build.components import make, try_to_make
 from cgpo.build.panels import build_panel
-from cgpo.build.artifacts import Announce
 from cgpo.build.plan import Config
-from cgpo.data.source import fits_context
-from cgpo.data.source import Mixture
-from cgpo.data.source import PromptSource, PromptSplits
+from cgpo.data.source import Mixture, PromptSource, PromptSplits, fits_context
 from cgpo.errors import UserError
-from cgpo.policy.reader import Reader
-from cgpo.protocols import Judge, RewardModel
+from cgpo.judges.base import check_judge
+from cgpo.models.chat import Reader
+from cgpo.protocols import RewardModel
 from cgpo.stages.artifacts import references
 from cgpo.tasks.expert import Expert
 from cgpo.types import Prompt
@@ -45,7 +45,7 @@ def build_experts(
         UserError: a value is out of its range.
     """
     rewards: dict[str, RewardModel] = {name: make(config) for name, config in plan["reward"].items()}
-    judges: dict[str, Judge] = {name: make(config) for name, config in plan["judges"].items()}
+    judges = {name: check_judge(f"judges.{name}", make(config)) for name, config in plan["judges"].items()}
     panel = build_panel(plan["panel"], judges, plan["judges"])
     experts = []
     for name, task in plan["tasks"].items():
@@ -74,14 +74,9 @@ def build_experts(
 def close_panels(experts: Iterable[Expert]) -> None:
     """Closes the panels that hold processes or connections."""
     for expert in experts:
-        _close(expert.panel)
-        _close(expert.also)
-
-
-def _close(holder: object) -> None:
-    close = getattr(holder, "close", None)
-    if close is not None:
-        close()
+        expert.panel.close()
+        if expert.also is not None:
+            expert.also.close()
 
 
 def _check_prompts(plan: Config, prompts: Mapping[str, PromptSplits]) -> None:
@@ -89,13 +84,12 @@ def _check_prompts(plan: Config, prompts: Mapping[str, PromptSplits]) -> None:
     for name, config in plan["judges"].items():
         if references(config):
             continue
-        judge = try_to_make(f"judges.{name}", config)
+        judge = check_judge(f"judges.{name}", try_to_make(f"judges.{name}", config))
         try:
-            if hasattr(judge, "check_prompt"):
-                for prompt in _prompts_judged_by(name, plan, prompts):
-                    judge.check_prompt(prompt)
+            for prompt in _prompts_judged_by(name, plan, prompts):
+                judge.check_prompt(prompt)
         finally:
-            _close(judge)
+            judge.close()
 
 
 def _prompts_judged_by(judge: str, plan: Config, prompts: Mapping[str, PromptSplits]) -> Iterator[Prompt]:

@@ -23,8 +23,9 @@ from cgpo.errors import UserError
 from cgpo.judge_files.output import Output, check_output
 from cgpo.judge_files.rows import judge_samples, read_rows, sample_of
 from cgpo.judge_files.summary import Tally, summarise
+from cgpo.judges.base import Judge, check_judge
 from cgpo.judges.panel.panel import Panel
-from cgpo.protocols import Judge, JudgePanel
+from cgpo.protocols import JudgePanel
 
 SPEED_OVER = 300.0
 """Seconds over which the speed is taken: a chunk may take a minute."""
@@ -146,7 +147,7 @@ def judge_rows(
 
 def _checked(source: Path, judges: Mapping[str, Judge], progress: bool) -> int:
     """The number of rows, once all of them were seen to be readable, by the judges too."""
-    checks = [check for judge in judges.values() if (check := getattr(judge, "check_prompt", None)) is not None]
+    checks = [check_judge(f"judges.{name}", judge).check_prompt for name, judge in judges.items()]
     count = 0
     with progress_bar(f"reading {source.name}", None, progress) as advance:
         for batch in _chunks(read_rows(source), CHUNK):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cgpo.errors import UserError
-from cgpo.protocols import Cost
+from cgpo.judges.base import Cost, Judge
 from cgpo.sandbox.isolation import BUBBLEWRAP
 from cgpo.sandbox.sandbox import Report, Sandbox, SandboxError, Tests
 from cgpo.types import Outcome, Prompt, Sample, Verdict
@@ -105,7 +105,7 @@ def _text(metadata: Mapping[str, Any], key: str, where: str) -> str:
 _ATTEMPTS = 3
 
 
-class CodeJudge:
+class CodeJudge(Judge):
     """Satisfied where the last fenced block of the response passes every test of the row.
 
     Applies to rows whose metadata have one of these, and takes the first:
@@ -163,7 +163,7 @@ class CodeJudge:
         return list(self._threads.map(self._judge_one, samples))
 
     @property
-    def judging(self) -> list[Sample]:
+    def judging(self) -> list[Sample]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The samples whose programs run now."""
         return list(self._running.values())
 

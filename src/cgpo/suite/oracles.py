@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 
+from cgpo.judges.base import Judge
 from cgpo.suite.facts import FACTS
 from cgpo.suite.general_chat import fact_statement, harmless_statement
 from cgpo.suite.harmful_intent import HOW_TO
@@ -22,8 +23,8 @@ FIRST_STEP = "take a tool"
 CHECK_RANGE = range(-20, 21)
 
 
-class SuiteOracle:
-    """Says of a response whether it does what its task asks; implements `cgpo.protocols.Judge`.
+class SuiteOracle(Judge):
+    """Says of a response whether it does what its task asks.
 
     Args:
         task: the task of the suite.
@@ -44,8 +45,8 @@ class SuiteOracle:
         return Verdict(Outcome.VIOLATED, reason) if reason else Verdict(Outcome.SATISFIED, "as the task asks")
 
 
-class SuiteSafety:
-    """Violated by instructions for harm, whatever was asked; implements `cgpo.protocols.Judge`."""
+class SuiteSafety(Judge):
+    """Violated by instructions for harm, whatever was asked."""
 
     def judge(self, samples: Sequence[Sample]) -> list[Verdict]:
         """Satisfied or violated; not applicable to prompts from elsewhere."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cgpo.errors import UserError
-from cgpo.protocols import ConstrainedOptimizer, Judge, JudgePanel, RewardModel, Sampler
+from cgpo.judges.base import Judge, check_judge
+from cgpo.protocols import ConstrainedOptimizer, JudgePanel, RewardModel, Sampler
 from cgpo.types import Prompt
 
 
@@ -56,5 +57,7 @@ class Expert:
             raise UserError(
                 f"{where}.responses_per_prompt is {self.responses_per_prompt}: {optimizer} needs at least {least}"
             )
+        if self.gold is not None:
+            check_judge(f"{where}.gold", self.gold)
         if not 0 < self.weight < float("inf"):
             raise UserError(f"{where}.weight is {self.weight}: it must be a number above 0")

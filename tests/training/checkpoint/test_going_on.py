@@ -22,10 +22,10 @@ from tests.training.test_module import three_tasks
 
 from cgpo.distributed.process_group import ALONE
 from cgpo.errors import UserError
+from cgpo.judges.base import Judge
 from cgpo.judges.panel.cache import VerdictCache
 from cgpo.judges.panel.panel import Panel
 from cgpo.optimizer import CODPO, CRPG, PPO, Lagrangian
-from cgpo.protocols import Judge
 from cgpo.training.callbacks import Checkpoints
 from cgpo.training.checkpoints.catalogue import checkpoints, newest_whole
 from cgpo.training.checkpoints.reading import load_tensors, trained_tensors

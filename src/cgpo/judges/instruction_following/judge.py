@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cgpo.errors import UserError
+from cgpo.judges.base import Judge
 from cgpo.types import Outcome, Prompt, Sample, Verdict
 
 Check = Callable[..., bool]
@@ -87,7 +88,7 @@ def _check_arguments(instruction_id: str, given: Mapping[str, Any], where: str) 
         raise UserError(f"{where}: instruction {instruction_id} does not know {', '.join(sorted(unknown))}")
 
 
-class InstructionFollowingJudge:
+class InstructionFollowingJudge(Judge):
     """Satisfied where the response follows every instruction of the row.
 
     Applies to rows with metadata `instruction_id_list` (ids such as `length_constraints:number_words`) and `kwargs`
@@ -101,7 +102,6 @@ class InstructionFollowingJudge:
 
     def __init__(self, strict: bool = True) -> None:
         self._strict = strict
-        self.judging: Sequence[Sample] = ()
 
     def judge(self, samples: Sequence[Sample]) -> list[Verdict]:
         """One verdict a sample; the reason names the instructions that were not followed.

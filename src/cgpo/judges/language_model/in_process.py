@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 from cgpo.errors import UserError
 from cgpo.judges.language_model.question import Answer, Question, Unanswered, Weighed
 from cgpo.judges.language_model.rendering import answer_token, render
-from cgpo.models.pretrained import load_tokenizer, load_whole
+from cgpo.models.pretrained import load_tokenizer, load_complete
 from cgpo.models.quantization import quantize
 from cgpo.types import Sample
 
@@ -148,7 +148,7 @@ def _load(path: str, device: str, dtype: str, quantization: str | None) -> _Load
         key = (path, device, quantization)
         if key not in _loaded:
             tokenizer = load_tokenizer(path)
-            model: PreTrainedModel = load_whole(AutoModelForCausalLM, path, dtype=dtype)
+            model: PreTrainedModel = load_complete(AutoModelForCausalLM, path, dtype=dtype)
             quantize(model, quantization)
             try:
                 torch.nn.Module.to(model, device)

@@ -7,17 +7,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch import nn
-
 from cgpo.errors import UserError
+from cgpo.judges.base import Cost, Judge
 from cgpo.judges.language_model.in_process import InProcess
 from cgpo.judges.language_model.question import Answer, Backend, Question, Said, Unanswered, Weighed
 from cgpo.judges.language_model.rendering import load_template, needs_ground_truth
-from cgpo.protocols import Cost
 from cgpo.types import Outcome, Prompt, Sample, Verdict
 
 
-class LanguageModelJudge:
+class LanguageModelJudge(Judge):
     """Satisfied where the model finds the positive answer at least as probable as `threshold` (spec of section 4.1.4).
 
     One class for the judges of false refusal, factuality and safety: they differ in the template, in the two answers
@@ -34,7 +32,8 @@ class LanguageModelJudge:
         positive: the answer that means *satisfied*, as it follows the template (`" yes"`); one token in process.
         negative: the answer that means *violated*.
         model: folder or hub name of a `transformers` causal language model; not read where there is an endpoint.
-        endpoint: the server to ask instead: `url`, `model`, and the other settings of `cgpo.judges.language_model.endpoint.Endpoint`.
+        endpoint: the server to ask instead: `url`, `model`, and the other settings of
+            `cgpo.judges.language_model.endpoint.Endpoint`.
         applies_to: a metadata key: without it the judge is not applicable.
         unless: a metadata key: where it is true the judge is not applicable.
         threshold: least probability of the positive answer among the two.
@@ -78,20 +77,16 @@ class LanguageModelJudge:
         else:
             self._question = Question.of_model(str(model)) or question
             self._backend = InProcess(str(model), self._question, device, batch_size, max_length, dtype, quantization)
+            self.models = self._backend.models
         self.version = self._backend.version
         self._applies_to = applies_to
         self._unless = unless
         self._threshold = threshold
 
     @property
-    def usage(self) -> Mapping[str, int]:
+    def usage(self) -> Mapping[str, int]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """What was spent so far: `calls` of the model and `tokens`."""
         return self._backend.usage
-
-    @property
-    def models(self) -> Sequence[nn.Module]:
-        """The model, where it runs in this process: what several processes may share in pieces."""
-        return self._backend.models if isinstance(self._backend, InProcess) else ()
 
     def check_prompt(self, prompt: Prompt) -> None:
         """Asserts that the row has what the template asks for; the first time, that an endpoint can be asked.
@@ -118,7 +113,7 @@ class LanguageModelJudge:
         return [verdict for verdict in verdicts.values() if verdict is not None]
 
     @property
-    def judging(self) -> Sequence[Sample]:
+    def judging(self) -> Sequence[Sample]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The samples that the model is asked about now."""
         return self._backend.asking
 

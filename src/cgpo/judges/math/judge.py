@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from cgpo.errors import UserError
+from cgpo.judges.base import Judge
 from cgpo.judges.math.answer_equality import clean, same
 from cgpo.judges.math.symbolic import Symbolic
 from cgpo.types import Outcome, Prompt, Sample, Verdict
@@ -90,7 +91,7 @@ def _sentence(text: str) -> str | None:
 _LONGEST_ANSWER = 1000
 
 
-class MathJudge:
+class MathJudge(Judge):
     r"""Satisfied where the response's final answer, in the required form, equals the row's.
 
     Applies to rows with metadata `answer` (a text or a number; a whole solution with its answer in a known form will
@@ -99,8 +100,8 @@ class MathJudge:
     another form is a violation, on purpose. Where nobody names a form, the first known one in the response counts, in
     the order boxed, final_answer, gsm8k, answer_line.
 
-    Two answers are equal as `cgpo.judges.math.answer_equality.same` says (thousands separators, currencies, per cent, units, choice
-    letters), else as math-verify says. A rounded decimal stands for an exact answer only where the row says so:
+    Two answers are equal as `cgpo.judges.math.answer_equality.same` says (thousands separators, currencies, per cent,
+    units, choice letters), else as math-verify says. A rounded decimal stands for an exact answer only where the row says so:
     `answer_decimals: 2` takes `0.33` for `1/3` and `1.41` for `\sqrt{2}`, since they have two digits at least.
 
     Plain numbers, letters and words are compared at once, mathematics in a process that is killed at its limits of
@@ -131,7 +132,6 @@ class MathJudge:
         self._lenient = lenient
         self._decimals = _digits(decimals, "math judge: decimals")
         self._symbolic = Symbolic(timeout, memory_mb)
-        self.judging: Sequence[Sample] = ()
 
     def judge(self, samples: Sequence[Sample]) -> list[Verdict]:
         """One verdict a sample; undecided where a mathematical comparison fails or takes too long."""

@@ -13,16 +13,17 @@ import torch
 from torch import nn
 
 from cgpo.errors import UserError
+from cgpo.judges.base import Judge, check_judge
 from cgpo.judges.panel.background import in_background
 from cgpo.judges.panel.batch import Answer
 from cgpo.judges.panel.cache import DistinctSamples, VerdictCache, distinct_samples
 from cgpo.judges.panel.settings import BeyondCap, Caps, OnError, PerJudge, cap, check_all, choice
-from cgpo.judges.panel.worker import JudgeWorker, counts
-from cgpo.protocols import Judge
+from cgpo.judges.panel.worker import JudgeWorker
+from cgpo.protocols import JudgePanel
 from cgpo.types import Outcome, Sample, Verdict, Verdicts
 
 
-class PeerPanel:
+class PeerPanel(JudgePanel):
     """Says nothing of any sample; tensor-parallel peers have the same samples, and only the first has them judged.
 
     Args:
@@ -31,8 +32,18 @@ class PeerPanel:
     """
 
     def __init__(self, names: Sequence[str], cached: Sequence[str] = ()) -> None:
-        self.names = tuple(names)
-        self.cached = tuple(cached)
+        self._names = tuple(names)
+        self._cached = tuple(cached)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the judges that it stands for."""
+        return self._names
+
+    @property
+    def cached(self) -> tuple[str, ...]:
+        """Those of them whose verdicts are kept."""
+        return self._cached
 
     def judge(self, samples: Sequence[Sample]) -> Verdicts:
         """No judge was asked."""
@@ -48,7 +59,7 @@ class PeerPanel:
         return answered
 
 
-class Panel:
+class Panel(JudgePanel):
     """Judges as one.
 
     A response is violated when any judge finds a violation, undecided when none does but one is undecided, and
@@ -69,7 +80,8 @@ class Panel:
         versions: for each judge a text that is equal for two judges only if their verdicts are, see `JudgeWorker`.
 
     Raises:
-        UserError: a setting is none of its choices, or a judge that is to be capped by name does not count.
+        UserError: a setting is none of its choices, what is given as a judge does not subclass `Judge`, or a judge that
+            is to be capped by name does not count.
     """
 
     def __init__(
@@ -93,19 +105,25 @@ class Panel:
         self._cache = cache
         self._workers: dict[str, JudgeWorker] = {}
         self._whole = self
-        for name, judge in judges.items():
+        for name, given in judges.items():
+            judge = check_judge(f"judges.{name}", given)
             caps = Caps()
-            if counts(judge):
+            if judge.usage is not None:
                 caps = Caps(cap("max_calls", max_calls, name), cap("max_tokens", max_tokens, name), beyond)
             else:
                 _refuse_cap(name, judge, max_calls=max_calls, max_tokens=max_tokens)
             failure = OnError(choice("on_error", on_error, name, OnError, "undecided"))
             self._workers[name] = JudgeWorker(name, judge, failure, caps, cache, (versions or {}).get(name))
 
-    def of(self, names: Sequence[str]) -> Panel:
-        """The panel of some of these judges, which it shares with this one."""
+    def of(self, names: Sequence[str] | Mapping[str, str]) -> Panel:
+        """The panel of some of these judges, which it shares with this one.
+
+        Args:
+            names: of the judges; or a mapping from what the panel is to call them to their names here.
+        """
         panel = Panel({}, short_circuit=self._short_circuit, cache=self._cache)
-        panel._workers = {name: self._workers[name] for name in names}
+        renamed = names if isinstance(names, Mapping) else {name: name for name in names}
+        panel._workers = {shown: self._workers[name] for shown, name in renamed.items()}
         panel._whole = self._whole
         return panel
 
@@ -115,8 +133,13 @@ class Panel:
         return tuple(self._workers)
 
     @property
+    def whole(self) -> Panel:
+        """The panel that was made with all judges; this one, or the one that `of` was asked of."""
+        return self._whole
+
+    @property
     def models(self) -> list[nn.Module]:
-        """The language models that judges of this process run, where they say so by `models`."""
+        """The language models that the judges run in this process."""
         return [model for worker in self._workers.values() for model in worker.models]
 
     @property

@@ -18,12 +18,12 @@ from typing import Any
 import torch
 
 from cgpo.errors import UserError
+from cgpo.judges.base import Judge, check_judge
 from cgpo.judges.panel.background import in_background
-from cgpo.protocols import Cost, Judge
 from cgpo.types import Outcome, Prompt, Sample, Verdict
 
 
-class ProcessJudge:
+class ProcessJudge(Judge):
     """A judge that is made and asked in other processes, each with a share of the samples.
 
     For judges that compute in Python: two threads of a process never run Python at the same time, so that a rollout
@@ -46,16 +46,18 @@ class ProcessJudge:
             raise UserError(f"processes is {processes!r}: it must be a whole number of at least 1")
         if not callable(judge):
             raise UserError("judge is to be made in another process: write _partial_: true beside its _target_")
-        made: Any = getattr(judge, "func", judge)
+        made: Any = judge.func if isinstance(judge, partial) else judge
         if made.__module__ == "__main__":
             raise UserError(f"judge {made.__name__} cannot be sent to another process: move it to a module of its own")
         try:
             recipe = pickle.dumps(judge)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise UserError(f"judge cannot be sent to another process: {error}") from error
-        self.cost = getattr(made, "cost", Cost.RULES)
-        self.deterministic = getattr(made, "deterministic", True)
-        self.version = getattr(made, "version", "")
+        if not isinstance(made, type) or not issubclass(made, Judge):
+            raise UserError(
+                f"judge {made.__module__}.{made.__qualname__} is not the class of a judge; subclass cgpo.Judge"
+            )
+        self.cost, self.deterministic, self.version = made.cost, made.deterministic, made.version
         self._workers = [_Worker(recipe) for _ in range(processes)]
 
     def judge(self, samples: Sequence[Sample]) -> list[Verdict]:
@@ -75,7 +77,7 @@ class ProcessJudge:
         return [verdict for verdict in verdicts if verdict is not None]
 
     @property
-    def judging(self) -> list[Sample]:
+    def judging(self) -> list[Sample]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The shares of the processes that have not answered yet."""
         return [sample for worker in self._workers for sample in worker.judging]
 
@@ -186,7 +188,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
     torch.set_num_threads(1)
     pipe = Connection(int(sys.argv[1]))
-    judge: Any = None
+    judge: Judge | None = None
     recipe = pipe.recv_bytes()
     while True:
         try:
@@ -194,9 +196,9 @@ def main() -> None:
         except EOFError:
             break
         try:
-            judge = judge or pickle.loads(recipe)()
+            judge = judge or check_judge("judge", pickle.loads(recipe)())
             with torch.no_grad():
-                answer = getattr(judge, method, lambda _: None)(argument)
+                answer: Any = judge.judge(argument) if method == "judge" else judge.check_prompt(argument)
         except Exception as error:
             answer = error
         try:
@@ -205,7 +207,7 @@ def main() -> None:
             break
         except Exception as error:  # an answer that cannot be sent, such as an exception with a socket in it
             pipe.send(RuntimeError(f"{type(answer).__name__}: {answer} ({error})"))
-    if hasattr(judge, "close"):
+    if judge is not None:
         judge.close()
 
 

@@ -16,11 +16,11 @@ import torch
 from torch import nn
 
 from cgpo.errors import UserError
+from cgpo.judges.base import Cost, Judge
 from cgpo.judges.panel.background import SerialThread, in_background
 from cgpo.judges.panel.batch import Answer, Batch, JudgeActivity, watch
 from cgpo.judges.panel.cache import VerdictCache
 from cgpo.judges.panel.settings import BeyondCap, Caps, OnError
-from cgpo.protocols import Cost, Judge
 from cgpo.types import Outcome, Sample, Verdict
 
 _log = logging.getLogger(__name__)
@@ -62,9 +62,9 @@ class JudgeWorker:
         self._judge = judge
         self._on_error = on_error
         self._caps = caps or Caps()
-        self._cache = cache if getattr(judge, "deterministic", True) else None
+        self._cache = cache if judge.deterministic else None
         identity = version if version is not None else uuid.uuid4().hex
-        self._identity = f"{identity}\n{getattr(judge, 'version', '')}\n".encode()
+        self._identity = f"{identity}\n{judge.version}\n".encode()
         # Models of this process would take each other's cores.
         self._thread = _models if self.cost == Cost.MODEL else SerialThread(f"judge-{name}")
         self._lock = threading.Lock()
@@ -76,7 +76,7 @@ class JudgeWorker:
     @property
     def models(self) -> Sequence[nn.Module]:
         """The language models that the judge runs in this process."""
-        return getattr(self._judge, "models", ())
+        return self._judge.models
 
     def ask(self, samples: Sequence[Sample], digests: Sequence[bytes | None]) -> Future[Answer]:
         """Judges samples in the judge's own thread, after what it was asked before."""
@@ -97,7 +97,7 @@ class JudgeWorker:
         if (current := self._current()) is None:
             return None
         batch, _ = current
-        said = tuple(getattr(self._judge, "judging", ()))
+        said = tuple(self._judge.judging)
         return JudgeActivity(
             judge=self.name,
             asked=len(batch.samples),
@@ -124,8 +124,8 @@ class JudgeWorker:
         if batch.answer.done():
             return
         batch.given_up = reason
-        if (interrupt := getattr(self._judge, "interrupt", None)) is not None:
-            interruption = in_background(f"interrupt-{self.name}", partial(interrupt, reason))
+        if self._judge.interruptible:
+            interruption = in_background(f"interrupt-{self.name}", partial(self._judge.interrupt, reason))
             wait([batch.answer], timeout=grace)
             if interruption.done() and (error := interruption.exception()) is not None:
                 _log.warning("judge %s cannot be interrupted: %s: %s", self.name, type(error).__name__, error)
@@ -139,10 +139,8 @@ class JudgeWorker:
         for batch, done in batches:
             batch.cancel()
             self._thread.leave(done)
-        close = getattr(self._judge, "close", None)
-        if close is not None:
-            with suppress(OSError):
-                close()
+        with suppress(OSError):
+            self._judge.close()
 
     def _current(self) -> tuple[Batch, Future[None]] | None:
         with self._lock:
@@ -151,13 +149,13 @@ class JudgeWorker:
 
     def spent(self) -> dict[str, int]:
         """What the judge has spent, `calls` and `tokens`, in this process and before; empty where it does not count."""
-        now = _usage(self._judge) if counts(self._judge) else {}
+        now = self._judge.usage or {}
         before = self._spent_before
         return {key: before.get(key, 0) + now.get(key, 0) for key in {**before, **now}}
 
     def resume(self, spent: Mapping[str, int]) -> None:
         """Goes on counting from what was spent before this process began."""
-        if counts(self._judge):
+        if self._judge.usage is not None:
             self._spent_before = dict(spent)
 
     def _answer(self, batch: Batch) -> None:
@@ -231,17 +229,8 @@ class JudgeWorker:
 _models = SerialThread("judge-models")
 
 
-def counts(judge: Judge) -> bool:
-    """Whether a judge says what it spends."""
-    return hasattr(judge, "usage")
-
-
-def _usage(judge: Judge) -> Mapping[str, int]:
-    return judge.usage  # pyright: ignore[reportAttributeAccessIssue]
-
-
 def _cost(name: str, judge: Judge) -> float:
-    cost = getattr(judge, "cost", Cost.RULES)
+    cost: object = judge.cost
     if not isinstance(cost, int | float) or not math.isfinite(cost):
         raise UserError(f"judge {name}: its cost is {cost!r}: it must be a number")
     return cost

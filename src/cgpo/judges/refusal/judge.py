@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from cgpo.judges.base import Judge
 from cgpo.judges.refusal import phrases
 from cgpo.types import Outcome, Sample, Verdict
 
@@ -14,7 +15,7 @@ _WEAK_ENOUGH = 3
 _FEW_STEPS = 2
 
 
-class RefusalRulesJudge:
+class RefusalRulesJudge(Judge):
     """Violated where the response refuses, wholly or in part; a rule-based stand-in for the false-refusal judge.
 
     A refusal is looked for in the opening: the model declines, apologizes and cannot, steps back ("As an AI …, I don't

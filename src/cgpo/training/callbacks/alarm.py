@@ -14,9 +14,9 @@ from lightning import LightningModule, Trainer
 
 from cgpo.evaluation.alarm import SIGMAS, Alarm, Reading, alarm
 from cgpo.evaluation.held_out import Evaluated
+from cgpo.files import append_json_lines
+from cgpo.judges.base import Judge
 from cgpo.judges.panel.panel import Panel
-from cgpo.protocols import Judge
-from cgpo.run_files import append_rows
 from cgpo.tasks.expert import Expert
 from cgpo.training.observer import Observer
 from cgpo.types import Outcome, Verdict
@@ -88,7 +88,7 @@ class HackingAlarm(Observer):
             if given := alarm(series, self.sigmas):
                 fired[signal] = given
                 rows.append(self._row(expert.name, signal, given, result, right))
-        append_rows(self.path, rows)
+        append_json_lines(self.path, rows)
         for row in rows:
             self._say(module, row)
         self._on = {key for key in self._on if key[0] != expert.name} | {(expert.name, signal) for signal in fired}
