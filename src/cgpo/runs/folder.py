@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
+
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
-from cgpo.runs.resume import AUTO, newest_unfinished, resume_of
-from cgpo.errors import UserError
-from cgpo.distributed.rendezvous import join, find_rendezvous, supervised, broadcast
 
+from cgpo.distributed.rendezvous import broadcast, find_rendezvous, join, supervised
+from cgpo.errors import UserError
+from cgpo.runs.resume import AUTO, newest_unfinished, resume_of
 
 OWN = ("config.yaml", "summary.json", "evaluation.json", "benchmark.json", "metrics.csv", "samples.jsonl", "policy")
 """The files that make a folder a run's."""
@@ -30,40 +34,60 @@ class NeverOverwrite(Callback):
         if supervised():
             return
         if taken is None or taken.size == 1 or config.hydra.job.config_name != "train":
-            config.hydra.run.dir = _folder(config)
+            with _said_by_exit():
+                config.hydra.run.dir = _folder(config)
             return
         join(taken)
-        config.hydra.run.dir = broadcast(_folder(config) if taken.rank == 0 else "")
+        with _said_by_exit():
+            config.hydra.run.dir = broadcast(_folder(config) if taken.rank == 0 else "")
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Of a sweep, whose runs each say whether they go on."""
         name = config.hydra.sweep.dir
         if resume_of(config, config.hydra.job.config_name) is None or DEFAULT.fullmatch(name):
-            config.hydra.sweep.dir = _own_folder(name)
+            with _said_by_exit():
+                config.hydra.sweep.dir = str(new_folder(name))
+
+
+@contextmanager
+def _said_by_exit() -> Iterator[None]:
+    """Hydra swallows exceptions of its callbacks, so that only an exit gets through."""
+    try:
+        yield
+    except UserError as error:
+        raise SystemExit(f"error: {error}") from None
 
 
 def _folder(config: DictConfig) -> str:
     name, resume = config.hydra.run.dir, resume_of(config, config.hydra.job.config_name)
     if resume is None:
-        return _own_folder(name)
+        return str(new_folder(name))
     if resume != AUTO:
         if not (Path(resume) / "config.yaml").is_file():
-            raise SystemExit(f"error: trainer.resume: {resume} is no run's folder; name one, or write auto")
+            raise UserError(f"trainer.resume: {resume} is no run's folder; name one, or write auto")
         return resume
     if DEFAULT.fullmatch(name):
         begun = newest_unfinished(Path(name).parents[1], list(config.hydra.overrides.task))
-        return _own_folder(name) if begun is None else str(begun)
+        return str(new_folder(name) if begun is None else begun)
     _make(Path(name))
     return name
 
 
-def _own_folder(name: str) -> str:
-    folder = Path(name)
-    if DEFAULT.fullmatch(name):
-        return str(_made_anew(folder))
+def new_folder(name: str | Path | None = None) -> Path:
+    """Makes the folder of a new run.
+
+    Args:
+        name: its path; `None` names it after the day and the second, with a number where another run has that name.
+
+    Raises:
+        UserError: it holds a run, or cannot be made.
+    """
+    folder = Path(time.strftime("runs/%Y-%m-%d/%H-%M-%S") if name is None else name)
+    if DEFAULT.fullmatch(str(folder)):
+        return _made_anew(folder)
     _refuse_if_taken(folder)
     _make(folder)
-    return name
+    return folder
 
 
 def _made_anew(folder: Path) -> Path:
@@ -80,10 +104,10 @@ def _make(folder: Path) -> bool:
         folder.mkdir(parents=True)
     except FileExistsError:
         if not folder.is_dir():
-            raise SystemExit(f"error: {folder}, where the run would lie, is a file; choose another folder") from None
+            raise UserError(f"{folder}, where the run would lie, is a file; choose another folder") from None
         return False
     except OSError as error:
-        raise SystemExit(f"error: {folder}, where the run would lie, cannot be made: {error.strerror}") from None
+        raise UserError(f"{folder}, where the run would lie, cannot be made: {error.strerror}") from None
     return True
 
 
@@ -91,8 +115,7 @@ def _refuse_if_taken(folder: Path) -> None:
     # What Hydra leaves of a command that failed at start-up is no run.
     places = [folder, *(child for child in folder.glob("[!.]*") if child.is_dir())]
     if any((place / name).exists() for place in places for name in OWN):
-        # Hydra swallows exceptions of its callbacks, so that only an exit gets through.
-        raise SystemExit(f"error: {folder} holds a run already, and runs are never overwritten; choose another folder")
+        raise UserError(f"{folder} holds a run already, and runs are never overwritten; choose another folder")
 
 
 def write_config(folder: Path, config: DictConfig) -> None:
@@ -101,8 +124,17 @@ def write_config(folder: Path, config: DictConfig) -> None:
     Raises:
         UserError: another run claimed it since this one started.
     """
+    write_record(folder, OmegaConf.to_yaml(config, resolve=True))
+
+
+def write_record(folder: Path, yaml: str) -> None:
+    """What a run was made of, as YAML; it claims the folder.
+
+    Raises:
+        UserError: another run claimed it since this one started.
+    """
     try:
         with (folder / "config.yaml").open("x") as file:
-            file.write(OmegaConf.to_yaml(config, resolve=True))
+            file.write(yaml)
     except FileExistsError as error:
         raise UserError(f"{folder} holds a run already, and runs are never overwritten") from error
