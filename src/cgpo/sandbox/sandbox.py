@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import os
 import secrets
@@ -15,25 +16,28 @@ import struct
 import subprocess
 import time
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
 from cgpo.errors import UserError
+from cgpo.sandbox import inside
+from cgpo.sandbox.inside import messages, process_tree, program, script, seccomp, streams, tester, zygote
 from cgpo.sandbox.isolation import BUBBLEWRAP, NONE, isolated_python, private_folder
 
 _START_SECONDS = 20.0
 _GRACE_SECONDS = 5.0
-_INSIDE = ("messages", "script", "program", "streams", "tester", "seccomp", "process_tree", "zygote")
+_INSIDE = (messages, script, program, streams, tester, seccomp, process_tree, zygote)
+"""The modules of the warm process, each behind those that it imports; the last one has its `main`."""
 _BOOTSTRAP = """
 import sys, json, types
 sys.path[:] = [p for p in sys.path if p]
 sources, fds, limits = json.loads(sys.argv.pop())
-for name in ("cgpo", "cgpo.sandbox", "cgpo.sandbox.inside"):
-    sys.modules[name] = types.ModuleType(name)
 for name, source in sources:
-    module = sys.modules["cgpo.sandbox.inside." + name] = types.ModuleType("cgpo.sandbox.inside." + name)
-    setattr(sys.modules["cgpo.sandbox.inside"], name, module)
-    exec(compile(source, name + ".py", "exec"), module.__dict__)
+    parent, _, own_name = name.rpartition(".")
+    module = sys.modules[name] = types.ModuleType(name)
+    if parent:
+        setattr(sys.modules[parent], own_name, module)
+    if source is not None:
+        exec(compile(source, own_name + ".py", "exec"), module.__dict__)
 module.main(fds, limits)
 """
 
@@ -125,8 +129,7 @@ class Sandbox:
             inner[name], self._fds[name] = os.pipe()
         for name in ("report", "status"):
             self._fds[name], inner[name] = os.pipe()
-        sources = [(name, (files("cgpo.sandbox.inside") / f"{name}.py").read_text()) for name in _INSIDE]
-        arguments = json.dumps([sources, inner, self._limits])
+        arguments = json.dumps([_sources(), inner, self._limits])
         self._process = subprocess.Popen(
             [*self._command, "-c", _BOOTSTRAP, arguments],
             stdin=subprocess.DEVNULL,
@@ -222,6 +225,13 @@ class Sandbox:
             if not ready:
                 raise SandboxError("it does not read")
             data = data[os.write(self._fds[name], data) :]
+
+
+def _sources() -> list[tuple[str, str | None]]:
+    """Name and source of every module of the warm process, behind their packages, which are empty there."""
+    parts = inside.__name__.split(".")
+    packages = [".".join(parts[: i + 1]) for i in range(len(parts))]
+    return [*((package, None) for package in packages), *((m.__name__, inspect.getsource(m)) for m in _INSIDE)]
 
 
 def _frame(message: Any) -> bytes:

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 from cgpo.errors import UserError
 from cgpo.judges.language_model.question import Answer, Question, Unanswered, Weighed
 from cgpo.judges.language_model.rendering import answer_token, render
-from cgpo.models.pretrained import load_tokenizer, load_complete
+from cgpo.models.pretrained import load_complete, load_tokenizer
 from cgpo.models.quantization import quantize
 from cgpo.types import Sample
 

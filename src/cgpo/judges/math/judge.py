@@ -101,8 +101,8 @@ class MathJudge(Judge):
     the order boxed, final_answer, gsm8k, answer_line.
 
     Two answers are equal as `cgpo.judges.math.answer_equality.same` says (thousands separators, currencies, per cent,
-    units, choice letters), else as math-verify says. A rounded decimal stands for an exact answer only where the row says so:
-    `answer_decimals: 2` takes `0.33` for `1/3` and `1.41` for `\sqrt{2}`, since they have two digits at least.
+    units, choice letters), else as math-verify says. A rounded decimal stands for an exact answer only where the row
+    says so: `answer_decimals: 2` takes `0.33` for `1/3` and `1.41` for `\sqrt{2}`, since they have two digits at least.
 
     Plain numbers, letters and words are compared at once, mathematics in a process that is killed at its limits of
     time and memory: the sample is then undecided.

@@ -16,7 +16,10 @@ import threading
 import time
 from typing import Any
 
+from cgpo.judges.math import symbolic_process
+
 _START_SECONDS = 60.0
+_PROGRAM = f"from {symbolic_process.__name__} import main; main()"
 _READY = "ready"
 
 
@@ -104,7 +107,7 @@ class Symbolic:
             self._end()
             seconds = str(int(2 * self._timeout) + 1)
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "cgpo.judges.math.symbolic_process", str(self._memory_mb), seconds],
+                [sys.executable, "-c", _PROGRAM, str(self._memory_mb), seconds],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

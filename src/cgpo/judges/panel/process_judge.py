@@ -173,7 +173,7 @@ class _Worker:
                 ours, theirs = socket.socketpair()
                 with theirs:
                     self._process = subprocess.Popen(
-                        [sys.executable, "-m", "cgpo.judges.panel.process_judge", str(theirs.fileno())],
+                        [sys.executable, "-c", _PROGRAM, str(theirs.fileno())],
                         stdin=subprocess.DEVNULL,
                         pass_fds=[theirs.fileno()],
                         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
@@ -183,7 +183,7 @@ class _Worker:
             return self._pipe
 
 
-def main() -> None:
+def serve() -> None:
     """Makes a judge and answers questions until the other end is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
     torch.set_num_threads(1)
@@ -211,5 +211,5 @@ def main() -> None:
         judge.close()
 
 
-if __name__ == "__main__":
-    main()
+_PROGRAM = f"from {serve.__module__} import {serve.__name__}; {serve.__name__}()"
+"""What a judge's process runs."""
