@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from cgpo.policy.causal import CausalPolicy, policy_of
+from cgpo.policy.causal import CausalPolicy, policy_from_model
 
 PAD, EOS = 0, 1
 SHAPES: dict[str, dict[str, Any]] = {
@@ -100,7 +100,7 @@ def build_policy(name: str, device: str, dtype: torch.dtype) -> CausalPolicy:
     torch.manual_seed(0)
     with torch.device(device):
         model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa")
-    return policy_of(model.eval(), tokenizer(shape["vocab_size"]))
+    return policy_from_model(model.eval(), tokenizer(shape["vocab_size"]))
 
 
 def tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:

@@ -24,7 +24,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 import cgpo  # noqa: F401  first: it says how OpenMP's threads wait, which torch reads when it is loaded
 from cgpo.files import write_atomically
-from cgpo.policy.logprobs import joined, response_logprobs
+from cgpo.policy.logprobs import concatenate, response_logprobs
 
 ROOT = Path(__file__).resolve().parents[1]
 WAYS = ("plain", "chunked")
@@ -112,8 +112,8 @@ def _step(model: Any, compute: Any, prompts: list[list[int]], ids: Tensor) -> Te
 
 def _plain(model: Any, prompts: list[list[int]], ids: Tensor) -> Tensor:
     """As it is usually written: logits of every response token, log-softmax, gather."""
-    rows = joined(prompts, ids, torch.ones_like(ids, dtype=torch.bool), 0)
-    logits = model(input_ids=rows.tokens[:, :-1], use_cache=False, logits_to_keep=rows.kept).logits
+    rows = concatenate(prompts, ids, torch.ones_like(ids, dtype=torch.bool), 0)
+    logits = model(input_ids=rows.tokens[:, :-1], use_cache=False, logits_to_keep=rows.last).logits
     return logits.float().log_softmax(-1).gather(-1, ids[..., None]).squeeze(-1)
 
 

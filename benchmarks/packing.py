@@ -17,8 +17,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 import cgpo  # noqa: F401  first: it says how OpenMP's threads wait, which torch reads when it is loaded
 from cgpo.files import write_atomically
-from cgpo.policy.logprobs import response_logprobs
-from cgpo.policy.micro_batches import length_grouped_batches, packed_batches, packed_logprobs, require_packing
+from cgpo.policy.logprobs import packed_logprobs, require_packing, response_logprobs
+from cgpo.policy.micro_batches import length_grouped_batches, packed_batches
 
 ROOT = Path(__file__).resolve().parents[1]
 PROMPT = 10

@@ -1,8 +1,10 @@
-"""Masked reductions, padding, precision, and shape checks."""
+"""Masked reductions, padding, precision, random numbers, and shape checks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -96,6 +98,27 @@ def widen(values: Tensor, width: int, fill: float = 0) -> Tensor:
 def at_least_float32(dtype: torch.dtype) -> torch.dtype:
     """The precision in which log-probabilities and values are computed: float32, or float64 for float64 weights."""
     return torch.promote_types(dtype, torch.float32)
+
+
+def int_list(values: Tensor) -> list[int]:
+    """Copies a one-dimensional tensor of whole numbers into a list."""
+    numbers: Any = values
+    return numbers.tolist()
+
+
+def float_list(values: Tensor) -> list[float]:
+    """Copies a one-dimensional floating-point tensor into a list."""
+    numbers: Any = values
+    return numbers.tolist()
+
+
+@contextmanager
+def seeded(seed: int) -> Generator[None]:
+    """Seeds torch's generator on the CPU for the length of a block and restores its state afterwards."""
+    random: Any = torch.random
+    with random.fork_rng(devices=[]):
+        random.manual_seed(seed)
+        yield
 
 
 def check_shape(name: str, value: Tensor, *shape: int | None) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cgpo.judges.panel.panel import Panel
 from cgpo.optimizer import GRPO, RLOO, OnlineDPO
-from cgpo.policy.causal import load_policy, policy_of
+from cgpo.policy.causal import load_policy, policy_from_model
 from cgpo.policy.logprobs import response_logprobs, rollout_responses
 from cgpo.protocols import ConstrainedOptimizer
 from cgpo.rollout import DecodingSampler
@@ -41,7 +41,7 @@ class Batch:
             for parameter in model.parameters():
                 parameter.add_(drift * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3)))
         # TRL reads its own reference from the folder that the model came from.
-        policy_of(model, tiny_tokenizer()).save(folder / "model")
+        policy_from_model(model, tiny_tokenizer()).save(folder / "model")
         self.policy = load_policy(str(folder / "model"), "float64")
         self.responses = rollout_responses(self.rollout)
 

@@ -7,9 +7,8 @@ from tests.policy.tiny import save_tiny, tiny_policy
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from cgpo.models.adapters import is_adapter
+from cgpo.models.adapters import LoraSettings, add_adapters, is_adapter_weight
 from cgpo.policy.causal import CausalPolicy
-from cgpo.policy.lora import LoraSettings, add_adapters
 
 SETTINGS = {"r": 3, "alpha": 6}
 LINEAR = ["down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"]
@@ -27,7 +26,7 @@ def stir(model: nn.Module, seed: int = 0) -> None:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            if is_adapter(name):
+            if is_adapter_weight(name):
                 value = torch.empty(weight.shape, dtype=weight.dtype).normal_(std=0.3, generator=generator)
                 parts = isinstance(weight, DTensor)
                 weight.copy_(distribute_tensor(value, weight.device_mesh, weight.placements) if parts else value)
@@ -35,12 +34,12 @@ def stir(model: nn.Module, seed: int = 0) -> None:
 
 def base_weights(model: nn.Module) -> dict[str, Tensor]:
     """Copies of all weights but the adapters'."""
-    return {name: weight.clone() for name, weight in model.state_dict().items() if not is_adapter(name)}
+    return {name: weight.clone() for name, weight in model.state_dict().items() if not is_adapter_weight(name)}
 
 
 def adapter_weights(model: nn.Module) -> dict[str, Tensor]:
     """Copies of the adapters' weights."""
-    return {name: weight.clone() for name, weight in model.state_dict().items() if is_adapter(name)}
+    return {name: weight.clone() for name, weight in model.state_dict().items() if is_adapter_weight(name)}
 
 
 def save_linear_conv(folder: Path) -> Path:

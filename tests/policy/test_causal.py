@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from cgpo.errors import UserError
 from cgpo.models.pretrained import load_pretrained, load_tokenizer, torch_dtype, without_dropout
-from cgpo.policy.causal import load_policy, policy_of
+from cgpo.policy.causal import load_policy, policy_from_model
 from cgpo.policy.logprobs import response_logprobs
 from cgpo.types import Prompt
 
@@ -71,7 +71,7 @@ def test_a_given_response_ends() -> None:
     assert policy.encode_response("w5 w6") == [5, 6, EOS]
     assert policy.encode_response("") == [EOS]
     assert policy.decode(policy.encode_response("w5 w6")) == "w5 w6"
-    other_end = policy_of(tiny_model(eos_token_id=[STOP]), tiny_tokenizer(eos_token=None))
+    other_end = policy_from_model(tiny_model(eos_token_id=[STOP]), tiny_tokenizer(eos_token=None))
     assert other_end.eos_ids == {STOP}
     assert other_end.encode_response("w5") == [5, STOP]
 
@@ -81,13 +81,13 @@ def test_the_text_has_no_special_tokens() -> None:
 
 
 def test_padding_falls_back_to_an_end_token() -> None:
-    assert policy_of(tiny_model(), tiny_tokenizer(pad_token=None)).pad_id == EOS
+    assert policy_from_model(tiny_model(), tiny_tokenizer(pad_token=None)).pad_id == EOS
 
 
 def test_a_model_that_nothing_ends_is_refused() -> None:
     model = tiny_model(eos_token_id=None)
     with pytest.raises(UserError, match="end"):
-        policy_of(model, tiny_tokenizer(eos_token=None))
+        policy_from_model(model, tiny_tokenizer(eos_token=None))
 
 
 @pytest.mark.parametrize(("name", "dtype"), [("bfloat16", torch.bfloat16), ("float16", torch.float16)])

@@ -9,7 +9,7 @@ from tests.policy.tiny import PAD, tiny_model
 from torch import Tensor, nn
 
 from cgpo.policy.logprobs import batched_logprobs, response_logprobs
-from cgpo.policy.micro_batches import micro_batches
+from cgpo.policy.micro_batches import padded_batches
 
 PROMPTS = [[5, 6, 7, 8], [9], [10, 11], [12, 13, 14, 15, 16, 17]]
 RESPONSES = [[20, 21, 1], [4], [], [30, 29, 28, 27, 26]]
@@ -111,7 +111,7 @@ def test_micro_batches_change_nothing(max_tokens: int) -> None:
 @given(st.lists(st.integers(1, 50), max_size=30), st.integers(1, 200))
 @settings(deadline=None)
 def test_micro_batches_cover_everything_once_and_keep_the_budget(lengths: list[int], max_tokens: int) -> None:
-    batches = micro_batches(lengths, max_tokens)
+    batches = padded_batches(lengths, max_tokens)
     flat = [i for part in batches for i in part]
     assert sorted(flat) == list(range(len(lengths)))
     assert [lengths[i] for i in flat] == sorted(lengths, reverse=True)
@@ -124,9 +124,9 @@ def test_micro_batches_cover_everything_once_and_keep_the_budget(lengths: list[i
 
 def test_micro_batches_by_hand() -> None:
     # Budget 10: 6 alone (2 · 6 > 10), then 5 and 4 (2 · 5), then 3, 1, 1 (3 · 3)
-    assert micro_batches([3, 6, 1, 5, 4, 1], 10) == [[1], [3, 4], [0, 2, 5]]
-    assert micro_batches([7, 9], 5) == [[1], [0]]
-    assert micro_batches([], 5) == []
+    assert padded_batches([3, 6, 1, 5, 4, 1], 10) == [[1], [3, 4], [0, 2, 5]]
+    assert padded_batches([7, 9], 5) == [[1], [0]]
+    assert padded_batches([], 5) == []
 
 
 def test_more_certain_at_a_lower_temperature() -> None:

@@ -10,11 +10,10 @@ from tests.policy.tiny import PAD, prompt, save_tiny, tiny_policy
 from torch import Tensor
 
 from cgpo.errors import UserError
-from cgpo.models.adapters import SharedBase, base_copy, is_adapter
-from cgpo.policy import lora
+from cgpo.models import adapters
+from cgpo.models.adapters import AdaptersDisabled, LoraSettings, is_adapter_weight, lora_settings, merged_copy
 from cgpo.policy.causal import CausalPolicy, load_policy
 from cgpo.policy.logprobs import response_logprobs
-from cgpo.policy.lora import LoraSettings, lora_settings
 from cgpo.rollout import DecodingSampler
 
 PROMPTS = [prompt(5, 6, 7), prompt(9), prompt(10, 11)]
@@ -45,9 +44,9 @@ def test_only_adapters_are_trained_and_in_no_half_precision(tmp_path: Path) -> N
         trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
         # Two layers of seven matrices, each with an A and a B.
         assert len(trained) == 2 * 7 * 2
-        assert all(is_adapter(name) for name in trained)
+        assert all(is_adapter_weight(name) for name in trained)
         assert {weight.dtype for weight in trained.values()} == {wanted}
-        base = {w.dtype for name, w in model.named_parameters() if not is_adapter(name)}
+        base = {w.dtype for name, w in model.named_parameters() if not is_adapter_weight(name)}
         assert base == {getattr(torch, dtype)}
     ranks = {tuple(w.shape) for name, w in trained.items() if "q_proj" in name}
     assert ranks == {(3, 16), (16, 3)}
@@ -79,11 +78,13 @@ def test_the_reference_stays_what_the_policy_was() -> None:
 def test_the_reference_is_no_second_copy_and_registers_no_weights() -> None:
     policy = adapted_policy()
     reference = policy.frozen_copy().model
-    assert isinstance(reference, SharedBase)
+    assert isinstance(reference, AdaptersDisabled)
     assert reference.state_dict() == {}
     assert list(reference.children()) == []
     shared = {
-        name.replace(".base_layer.", "."): w for name, w in policy.model.named_parameters() if not is_adapter(name)
+        name.replace(".base_layer.", "."): w
+        for name, w in policy.model.named_parameters()
+        if not is_adapter_weight(name)
     }
     found = dict(reference.named_parameters())
     assert found.keys() == dict(tiny_policy().model.named_parameters()).keys()
@@ -189,7 +190,7 @@ def test_a_model_whose_matrices_lie_transposed(tmp_path: Path) -> None:
 def test_a_copy_of_the_base_has_the_adapters_in_its_weights_and_all_of_them_trained() -> None:
     policy = adapted_policy()
     stir(policy.model)
-    copy: Any = base_copy(policy.model.base_model)
+    copy: Any = merged_copy(policy.model.base_model)
     assert {n for n, _ in copy.named_parameters()} == {n for n, _ in tiny_policy().model.base_model.named_parameters()}
     assert all(weight.requires_grad for weight in copy.parameters())
     x = torch.tensor([[5, 6, 7]])
@@ -237,6 +238,6 @@ def test_a_target_that_is_no_linear_layer(tmp_path: Path, target: str) -> None:
 
 
 def test_without_peft_a_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lora, "find_spec", lambda name: None)
+    monkeypatch.setattr(adapters, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"peft, which makes the adapters, is missing: pip install 'cgpo\[lora\]'"):
         lora_settings({})

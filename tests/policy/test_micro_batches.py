@@ -1,22 +1,22 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cgpo.policy.micro_batches import PASS_TOKENS, length_grouped_batches, micro_batches
+from cgpo.policy.micro_batches import PASS_COST, length_grouped_batches, padded_batches
 
 LENGTHS = st.lists(st.integers(1, 600), max_size=40)
 
 
 def cost(batches: list[list[int]], lengths: list[int]) -> int:
-    return sum(len(part) * max(lengths[i] for i in part) + PASS_TOKENS for part in batches)
+    return sum(len(part) * max(lengths[i] for i in part) + PASS_COST for part in batches)
 
 
 @given(LENGTHS, st.integers(1, 5000))
 @settings(deadline=None)
 def test_everything_once_longest_first_and_never_dearer(lengths: list[int], max_tokens: int) -> None:
-    snug, plain = length_grouped_batches(lengths, max_tokens), micro_batches(lengths, max_tokens)
-    assert [i for part in snug for i in part] == [i for part in plain for i in part]
-    assert len(snug) >= len(plain), "a batch is only ever cut"
-    assert cost(snug, lengths) <= cost(plain, lengths)
+    grouped, plain = length_grouped_batches(lengths, max_tokens), padded_batches(lengths, max_tokens)
+    assert [i for part in grouped for i in part] == [i for part in plain for i in part]
+    assert len(grouped) >= len(plain), "a batch is only ever cut"
+    assert cost(grouped, lengths) <= cost(plain, lengths)
 
 
 def test_by_hand() -> None:

@@ -8,8 +8,8 @@ from tests.policy.architectures import small
 from tests.policy.test_token_logprobs import IDS, MASK, PROMPTS, gradients
 
 from cgpo.errors import UserError
-from cgpo.policy.logprobs import response_logprobs
-from cgpo.policy.micro_batches import in_micro_batches, packed_batches, packed_logprobs, require_packing
+from cgpo.policy.logprobs import packed_logprobs, require_packing, response_logprobs
+from cgpo.policy.micro_batches import map_micro_batches, packed_batches
 
 APART = ("llama", "qwen2", "qwen3", "phi", "gpt2", "gemma2", "gemma3_text", "granite", "cohere")
 TOGETHER = ("opt", "falcon", "mamba")
@@ -54,7 +54,7 @@ def test_in_micro_batches() -> None:
     def compute(prompts: object, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         return packed_logprobs(model, prompts, ids, mask, 1.0, 0)  # pyright: ignore[reportArgumentType]
 
-    found = in_micro_batches(compute, PROMPTS, IDS, MASK, 9, packed_batches)
+    found = map_micro_batches(compute, PROMPTS, IDS, MASK, 9, packed_batches)
     wanted = response_logprobs(model, PROMPTS, IDS, MASK, 1.0, 0)
     torch.testing.assert_close(found, wanted.detach(), rtol=1e-12, atol=1e-12)
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from cgpo.errors import UserError
 from cgpo.models.quantization import weight_bytes
-from cgpo.policy.causal import load_policy
+from cgpo.policy.causal import frozen_reference, load_policy
 from cgpo.policy.logprobs import response_logprobs
-from cgpo.policy.reference import frozen_reference, on_its_device
+from cgpo.policy.micro_batches import on_model_device
 
 PROMPTS = [[5, 6, 7], [8, 9]]
 IDS = torch.tensor([[10, 11, 1], [12, 1, 0]])
@@ -57,7 +57,7 @@ class Elsewhere:
 
 def test_tensors_go_to_the_models_device_and_numbers_come_back() -> None:
     seen = Elsewhere()
-    found = on_its_device(nn.Linear(1, 1, device="meta"), seen)(PROMPTS, IDS, MASK)
+    found = on_model_device(nn.Linear(1, 1, device="meta"), seen)(PROMPTS, IDS, MASK)
     assert seen.devices == ["meta", "meta"]
     assert found.device.type == "cpu"
     assert found.shape == IDS.shape
@@ -67,7 +67,7 @@ def test_on_one_device_nothing_changes() -> None:
     model = tiny_policy().model
     compute = partial(response_logprobs, model, temperature=1.0, pad_id=PAD)
     with torch.no_grad():
-        assert torch.equal(on_its_device(model, compute)(PROMPTS, IDS, MASK), logprobs(model))
+        assert torch.equal(on_model_device(model, compute)(PROMPTS, IDS, MASK), logprobs(model))
 
 
 @needs_torchao

@@ -10,8 +10,8 @@ from tests.policy.tiny import tiny_model
 from torch import Tensor, nn
 
 from cgpo.policy import token_logprobs as head
-from cgpo.policy.logprobs import joined, response_logprobs
-from cgpo.policy.token_logprobs import TokenLogprobs, tail_of
+from cgpo.policy.logprobs import concatenate, response_logprobs
+from cgpo.policy.token_logprobs import TokenLogprobs, find_logit_transform
 
 PROMPTS = [[5, 6, 7, 8], [9], [10, 11], [12, 13, 14, 15, 16, 17]]
 RESPONSES = [[20, 21, 1], [4], [], [30, 29, 28, 27, 26]]
@@ -22,10 +22,10 @@ WEIGHTS = torch.arange(1.0, 25.0, dtype=torch.float64).view(4, 6)
 
 def plain(model: Any, temperature: float) -> Tensor:
     """All logits at once."""
-    rows = joined(PROMPTS, IDS, MASK, 0)
-    logits = model(input_ids=rows.tokens[:, :-1], use_cache=False).logits.to(head.precision(model))
+    rows = concatenate(PROMPTS, IDS, MASK, 0)
+    logits = model(input_ids=rows.tokens[:, :-1], use_cache=False).logits.to(head.logprob_dtype(model))
     found = (logits / temperature).log_softmax(-1).gather(-1, rows.tokens[:, 1:, None]).squeeze(-1)
-    return rows.of_responses(found[:, -rows.kept :])
+    return rows.align_to_responses(found[:, -rows.last :])
 
 
 def chunked(model: Any, temperature: float) -> Tensor:
@@ -120,14 +120,14 @@ CAPPED = [3.0 * math.tanh(1 / 3), -3.0 * math.tanh(2.0), 3.0 * math.tanh(2.5 / 3
 def test_a_tail_is_told_by_what_comes_out(kind: str, logits: list[float], of_six: float) -> None:
     made = torch.tanh(RAW / 3.0) * 3.0 if logits is CAPPED else torch.tensor([logits])
     assert made.tolist() == [pytest.approx(logits)]
-    tail = tail_of(small(kind), RAW, made)
+    tail = find_logit_transform(small(kind), RAW, made)
     assert tail is not None
     assert tail(torch.tensor([6.0])).item() == pytest.approx(of_six)
 
 
 def test_a_tail_that_nobody_knows() -> None:
-    assert tail_of(small("granite"), RAW, RAW / 3.0) is None
-    assert tail_of(small("gemma2"), RAW, RAW[:, :2]) is None, "a vocabulary that is cut"
+    assert find_logit_transform(small("granite"), RAW, RAW / 3.0) is None
+    assert find_logit_transform(small("gemma2"), RAW, RAW[:, :2]) is None, "a vocabulary that is cut"
 
 
 @pytest.mark.parametrize("budget", [80, 10_000])

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
-from cgpo.policy.causal import CausalPolicy, policy_of
+from cgpo.policy.causal import CausalPolicy, policy_from_model
 from cgpo.types import Prompt
 
 WORDS = ["<pad>", "</s>", "<stop>", "<unk>", *(f"w{i}" for i in range(4, 32))]
@@ -64,7 +64,7 @@ def _without_float32(model: LlamaForCausalLM) -> LlamaForCausalLM:
 
 
 def tiny_policy(seed: int = 0, dtype: torch.dtype = torch.float64, **config: Any) -> CausalPolicy:
-    return policy_of(tiny_model(seed, dtype, **config), tiny_tokenizer())
+    return policy_from_model(tiny_model(seed, dtype, **config), tiny_tokenizer())
 
 
 def save_tiny(folder: Path, seed: int = 0, dtype: torch.dtype = torch.float32, **config: Any) -> Path:

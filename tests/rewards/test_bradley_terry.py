@@ -6,7 +6,8 @@ from tests.policy.tiny import PAD, WORDS, prompt, tiny_tokenizer, words
 from transformers import LlamaConfig, LlamaForSequenceClassification
 
 from cgpo.errors import UserError
-from cgpo.rewards.bradley_terry import BradleyTerryReward, ConstantReward, render
+from cgpo.models.chat import encode_sample
+from cgpo.rewards.bradley_terry import BradleyTerryReward, ConstantReward
 from cgpo.types import Prompt, Sample
 
 TEMPLATE = "{% for m in messages %}{{ '<stop> ' if m['role'] == 'user' else 'w31 ' }}{{ m['content'] }} {% endfor %}"
@@ -48,7 +49,7 @@ def alone(model: BradleyTerryReward, ids: list[int]) -> float:
 @pytest.mark.parametrize("batch_size", [1, 2, 64])
 def test_scores_are_those_of_unbatched_passes_in_order(tmp_path: Path, batch_size: int) -> None:
     model = BradleyTerryReward(save_classifier(tmp_path), batch_size=batch_size)
-    wanted = [alone(model, render(model.tokenizer, sample)) for sample in SAMPLES]
+    wanted = [alone(model, encode_sample(model.tokenizer, sample)) for sample in SAMPLES]
     assert len(set(wanted)) == 5
     found = model.score(SAMPLES)
     assert found.dtype == torch.float32
@@ -78,7 +79,7 @@ def test_identical_samples_are_scored_once(tmp_path: Path) -> None:
 def test_a_classifier_without_a_padding_token_is_batched_all_the_same(tmp_path: Path, pad: int | None) -> None:
     path = save_classifier(tmp_path, pad=None, **({} if pad is not None else {"pad_token": None}))
     model = BradleyTerryReward(path)
-    wanted = [alone(model, render(model.tokenizer, sample)) for sample in SAMPLES]
+    wanted = [alone(model, encode_sample(model.tokenizer, sample)) for sample in SAMPLES]
     assert model.score(SAMPLES).tolist() == pytest.approx(wanted, abs=1e-5)
 
 
@@ -94,13 +95,13 @@ def test_a_conversation_beyond_the_context_loses_its_beginning(tmp_path: Path) -
 def test_rendering_without_a_template() -> None:
     history = ({"role": "user", "content": "w4"}, {"role": "assistant", "content": "w5"})
     sample = Sample(prompt(6, history=history), words(7))
-    assert render(tiny_tokenizer(), sample) == [4, 5, 6, 7]
+    assert encode_sample(tiny_tokenizer(), sample) == [4, 5, 6, 7]
 
 
 def test_rendering_through_the_template() -> None:
     history = ({"role": "user", "content": "w4"}, {"role": "assistant", "content": "w5"})
     sample = Sample(prompt(6, history=history), words(7))
-    assert render(tiny_tokenizer(chat_template=TEMPLATE), sample) == [2, 4, 31, 5, 2, 6, 31, 7]
+    assert encode_sample(tiny_tokenizer(chat_template=TEMPLATE), sample) == [2, 4, 31, 5, 2, 6, 31, 7]
 
 
 @pytest.mark.parametrize("labels", [2, 3])

@@ -16,7 +16,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from cgpo.distributed.rendezvous import find_rendezvous, joined_processes
 from cgpo.distributed.sharding import gathered_weights, is_sharded
 from cgpo.models.quantization import quantize
-from cgpo.policy.causal import CausalPolicy, describe_policy, load_policy
+from cgpo.policy.causal import CausalPolicy, load_policy_on_meta_device, load_policy
 from cgpo.policy.critic import Critic
 from cgpo.policy.logprobs import response_logprobs
 from cgpo.training.placement import shard_all
@@ -44,7 +44,7 @@ def check(path: Path, rank: int, meshes: tuple[Any, Any], lora: dict[str, Any] |
     """The models in pieces are those that are read whole."""
     settings = {"path": str(path), "lora": lora}
     whole = trio(load_policy(**settings))
-    parted = trio((load_policy if rank == 0 else describe_policy)(**settings))
+    parted = trio((load_policy if rank == 0 else load_policy_on_meta_device)(**settings))
     ConstrainedUpdate(packing=True).attach(parted[0])  # tried where the weights are, and nowhere else
     assert (rank == 0) != all(parameter.is_meta for parameter in parted[0].model.parameters())
     for critic in (whole[2], parted[2]):

@@ -12,7 +12,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from cgpo.distributed.process_group import ALONE
 from cgpo.distributed.rendezvous import Rendezvous, joined_processes
 from cgpo.distributed.sharding import gathered_weights, is_sharded, models_of
-from cgpo.models.adapters import SharedBase
+from cgpo.models.adapters import AdaptersDisabled
 from cgpo.training.placement import shard_all
 from cgpo.training.strategies import Replicated, meshes_of, processes_of, strategy_of
 
@@ -55,7 +55,7 @@ def test_models_are_those_that_a_holder_names() -> None:
 
 def test_every_model_is_put_into_pieces_once() -> None:
     policy, reward = tiny_policy(), tiny_model(1)
-    reference = SharedBase(policy.model)
+    reference = AdaptersDisabled(policy.model)
     ids = torch.tensor([[5, 6, 7]])
     before = policy.model(input_ids=ids).logits
     with joined_processes(Rendezvous()):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from typing import Any
+
 from omegaconf import DictConfig
+
+from cgpo.build.artifacts import check_references, without_references
 from cgpo.build.components import check_classes, make, try_to_make
 from cgpo.build.models import check_model_paths
-from cgpo.build.artifacts import check_references, without_references
 from cgpo.build.plan import Config, check_names, plan_of
 from cgpo.build.policies import check_same_tokens, named_policies, policy_path
 from cgpo.build.values import Rule, check_rules, whole
@@ -15,10 +17,9 @@ from cgpo.errors import UserError
 from cgpo.evaluation.assessment import Decoding, HeldOutTask
 from cgpo.evaluation.comparison import GREEDY, OPPONENT, SAMPLED, Settings
 from cgpo.evaluation.win_rate import GOLD, REWARD
-from cgpo.policy.reader import ModelReader, load_reader
+from cgpo.models.chat import ModelPromptEncoder, load_prompt_encoder
 from cgpo.stages.artifacts import references
 from cgpo.tasks.expert import Expert
-
 
 KEYS = ("prompts", "samples", "greedy", "pass_at", "also_judge", "opponent", "win_by", "resamples", "keep", "measures")
 RULES: dict[str, Rule] = {
@@ -69,14 +70,14 @@ def not_asked(plan: Config) -> list[str]:
     return [judge for judge in plan["evaluation"]["also_judge"] if judge not in asked]
 
 
-def model_readers(plan: Config) -> dict[str, ModelReader]:
+def model_readers(plan: Config) -> dict[str, ModelPromptEncoder]:
     """How the reference and each policy reads, by key of the configuration; references of the pipeline are left out.
 
     Raises:
         UserError: a model cannot be read, or reads other tokens than the reference.
     """
     named = {"reference": plan["reference"], **_policy_keys(plan)}
-    readers = {key: load_reader(path) for key, path in named.items() if not references([path])}
+    readers = {key: load_prompt_encoder(path) for key, path in named.items() if not references([path])}
     if readers:
         check_same_tokens(readers, next(iter(readers)))
     return readers

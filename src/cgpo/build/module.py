@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+
 import torch
+
 from cgpo.build.components import make
 from cgpo.build.devices import training_device
 from cgpo.build.plan import Config
-from cgpo.policy.causal import CausalPolicy
-from cgpo.policy.reference import frozen_reference
+from cgpo.policy.causal import CausalPolicy, frozen_reference
 from cgpo.tasks.expert import Expert
 from cgpo.training.hardware import Hardware
 from cgpo.training.module import CGPOModule

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
 from cgpo.build.plan import Config
 from cgpo.errors import UserError
-from cgpo.policy.reader import ModelReader
+from cgpo.models.chat import ModelPromptEncoder
 from cgpo.stages.artifacts import PREFIX
-
 
 POLICY = "policy"
 """The folder of a run in which its policy lies."""
@@ -72,7 +72,7 @@ def policy_path(path: str) -> str:
     return str(inside) if inside.is_dir() and not (Path(path) / "config.json").is_file() else path
 
 
-def check_same_tokens(readers: Mapping[str, ModelReader], reference: str) -> None:
+def check_same_tokens(readers: Mapping[str, ModelPromptEncoder], reference: str) -> None:
     """Asserts that all models read the same tokens, without which there is no KL divergence between them.
 
     Args:

@@ -6,19 +6,19 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from cgpo.build.artifacts import check_recipes, check_references, without_references
 from cgpo.build.components import check_arguments, check_classes, try_to_make
 from cgpo.build.models import check_model_paths, named_models
-from cgpo.build.artifacts import check_recipes, check_references, without_references
 from cgpo.build.plan import Config
 from cgpo.errors import UserError
-from cgpo.policy.causal import load_policy
-from cgpo.policy.lora import lora_settings
+from cgpo.models.adapters import lora_settings
 from cgpo.models.pretrained import torch_dtype
 from cgpo.models.quantization import check_quantization
+from cgpo.policy.causal import load_policy
 from cgpo.training.callbacks.alarm import KINDS
 from cgpo.training.callbacks.checkpoints import MONITORS
 from cgpo.training.hardware import hardware_of
-
 
 Rule = tuple[Callable[[Any], bool], str]
 

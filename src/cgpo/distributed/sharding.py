@@ -14,7 +14,7 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor.parallel import ColwiseParallel, ParallelStyle, RowwiseParallel, parallelize_module
 
 from cgpo.errors import UserError
-from cgpo.models.adapters import SharedBase, has_adapters
+from cgpo.models.adapters import AdaptersDisabled, has_adapters
 
 STYLES: dict[str, type[ParallelStyle]] = {"colwise": ColwiseParallel, "rowwise": RowwiseParallel}
 """`transformers`' names of how a matrix is cut."""
@@ -92,7 +92,7 @@ def gathered_weights(*models: nn.Module) -> Iterator[None]:
     All processes must enter and leave together. Models that are not sharded are left alone, and so is one that is
     whole already.
     """
-    roots = [model.model if isinstance(model, SharedBase) else model for model in models]
+    roots = [model.model if isinstance(model, AdaptersDisabled) else model for model in models]
     found = {id(part): part for root in roots for part in root.modules() if isinstance(part, FSDPModule)}
     parts = [part for part in found.values() if not getattr(part, "_cgpo_whole", False)]
     for part in parts:

@@ -1,1 +1,1 @@
-"""Pretrained models of any role: loading, checking and quantising them."""
+"""Pretrained models of any role: loading, adapting and quantizing them, and encoding text for them."""

@@ -1,4 +1,4 @@
-"""Loading `transformers` models and tokenizers from a folder or a hub id, with errors a person can act on."""
+"""Loads `transformers` models and tokenizers from a folder or a hub id, with errors that a user can act on."""
 
 from __future__ import annotations
 
@@ -8,38 +8,41 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+from huggingface_hub import (
+    get_hf_file_metadata,  # pyright: ignore[reportUnknownVariableType]
+    hf_hub_url,
+    try_to_load_from_cache,
+)
 from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
 
-from cgpo.errors import UserError
+from cgpo.errors import UserError, first_line
 
 
 def load_pretrained(auto_class: Any, path: str, **kwargs: Any) -> Any:
-    """`auto_class.from_pretrained(path)`, failing with one line.
+    """Calls `auto_class.from_pretrained(path)`, failing with one line.
 
     Args:
         auto_class: `AutoModelForCausalLM`, `AutoModelForSequenceClassification`, …
-        path: a folder on disk, or a hub id such as `meta-llama/Llama-3.1-8B`.
-        **kwargs: passed on.
+        path: a folder, or a hub id such as `meta-llama/Llama-3.1-8B`.
+        **kwargs: passed on to `from_pretrained`.
 
     Raises:
-        UserError: naming the path and what is wrong with it.
+        UserError: names the path and what is wrong with it.
     """
     require_model_path(path)
     try:
         return auto_class.from_pretrained(path, **kwargs)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"{path}: {auto_class.__name__} cannot load it: {reason}") from error
+        raise UserError(f"{path}: {auto_class.__name__} cannot load it: {first_line(error)}") from error
 
 
-def load_whole(auto_class: Any, path: str, **kwargs: Any) -> Any:
-    """The same, refusing a checkpoint that lacks some of the model's weights, which would be random.
+def load_complete(auto_class: Any, path: str, **kwargs: Any) -> Any:
+    """Loads a model like `load_pretrained`, refusing a checkpoint that lacks weights, which would be random.
 
     Raises:
-        UserError: naming the path and the weights it lacks.
+        UserError: names the path and the missing weights, or what else is wrong with it.
     """
     model, info = load_pretrained(auto_class, path, output_loading_info=True, **kwargs)
     if missing := sorted(info["missing_keys"]):
@@ -48,27 +51,33 @@ def load_whole(auto_class: Any, path: str, **kwargs: Any) -> Any:
     return model
 
 
-def describe(auto_class: Any, path: str, dtype: torch.dtype) -> Any:
-    """What `load_whole` would load, without its weights: they are on torch's meta device and take no memory.
+def load_on_meta_device(auto_class: Any, path: str, dtype: torch.dtype) -> Any:
+    """Builds the model that `load_complete` would load on torch's meta device, where weights take no memory.
 
     Args:
         auto_class: `AutoModelForCausalLM`, …
         path: folder or hub id.
-        dtype: of the weights.
+        dtype: the dtype of the weights.
 
     Raises:
-        UserError: naming the path and what is wrong with it.
+        UserError: names the path and what is wrong with it.
     """
     config = load_pretrained(AutoConfig, path)
     with torch.device("meta"):
         model = auto_class.from_config(config, dtype=dtype).eval()
-    with suppress(OSError):  # a folder needs none
-        model.generation_config = GenerationConfig.from_pretrained(path)
+    generation_config: Any = GenerationConfig
+    with suppress(OSError):  # the file is optional
+        model.generation_config = generation_config.from_pretrained(path)
     return model
 
 
+def is_on_meta_device(model: nn.Module) -> bool:
+    """Tells whether a model has shapes but no weights; see `load_on_meta_device`."""
+    return any(parameter.is_meta for parameter in model.parameters())
+
+
 def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
-    """The tokenizer that lies beside a model.
+    """Loads the tokenizer beside a model.
 
     Raises:
         UserError: there is none.
@@ -77,7 +86,7 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
 
 
 def require_model_path(path: str) -> None:
-    """Asserts that `path` is a model folder, or could be a hub id.
+    """Checks that a path is a model folder, or could be a hub id.
 
     Raises:
         UserError: it is neither.
@@ -95,26 +104,25 @@ def require_model_path(path: str) -> None:
 
 
 def require_on_hub(path: str) -> None:
-    """Asserts that the model of a hub id is in the cache, or can be fetched; a folder needs nothing.
+    """Checks that the model of a hub id is in the cache or can be downloaded; accepts any folder.
 
-    One request without a repetition, so that a run that cannot begin says so within seconds.
+    It makes one request and does not retry, so that a run that cannot begin says so within seconds.
 
     Raises:
-        UserError: it is not there, cannot be reached, or asks for a licence to be accepted.
+        UserError: the model does not exist, the hub cannot be reached, or a licence must be accepted first.
     """
     if Path(path).is_dir() or isinstance(try_to_load_from_cache(path, "config.json"), str):
         return
     try:
         get_hf_file_metadata(hf_hub_url(path, "config.json"))
-    except Exception as error:  # of the client's HTTP library, which differs between its versions
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    except Exception as error:  # from the client's HTTP library, which differs between versions
         raise UserError(
-            f"{path}: no such folder here, and as a hub id neither in the cache nor within reach: {reason}"
+            f"{path}: no such folder here, and as a hub id neither in the cache nor within reach: {first_line(error)}"
         ) from error
 
 
 def without_dropout(model: nn.Module) -> nn.Module:
-    """Sets every dropout of a model to 0, in place: log-probabilities must be those of the policy that sampled."""
+    """Sets every dropout of a model to 0 in place: log-probabilities must be those of the policy that sampled."""
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
@@ -124,7 +132,7 @@ def without_dropout(model: nn.Module) -> nn.Module:
 
 
 def torch_dtype(name: str) -> torch.dtype:
-    """The dtype of a name such as `float32` or `bfloat16`.
+    """Returns the dtype of a name such as `float32` or `bfloat16`.
 
     Raises:
         UserError: torch has no floating-point dtype of that name.

@@ -1,1 +1,1 @@
-"""The causal language model: loading it, and the log-probabilities of what it said."""
+"""The policy: a causal language model, and the log-probabilities of its responses."""

@@ -1,34 +1,36 @@
-"""Sequences side by side in one row, without padding; each sees only itself where its positions begin again at 0."""
+"""Micro-batches: cutting ragged sequences into batches of bounded size, and running a function on each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
 
-from cgpo.errors import UserError
-from cgpo.policy.token_logprobs import chosen_logprobs, precision
+from cgpo.tensors import int_list
 
-PASS_TOKENS = 128
-"""Tokens of padding that cost about as much as one more pass of the model."""
+TokenFunction = Callable[[Sequence[Sequence[int]], Tensor, Tensor], Tensor]
+"""From `n` prompts, `[n, T]` response tokens and their `[n, T]` mask to one number a token, `[n, T]`."""
+BatchFunction = Callable[[Sequence[int], int], list[list[int]]]
+"""From the sequences' lengths and a budget of tokens to batches of their indices, each index exactly once."""
+
+PASS_COST = 128
+"""The number of padding tokens that cost about as much as one more forward pass."""
 
 
-def micro_batches(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
-    """Cuts sequences into batches of similar length, none of more than `max_tokens` tokens with its padding.
+def padded_batches(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
+    """Cuts sequences into batches of similar length, none of more than `max_tokens` tokens including padding.
 
     Args:
-        lengths: tokens of each sequence.
-        max_tokens: budget; a single sequence above it stands alone.
+        lengths: the number of tokens of each sequence.
+        max_tokens: the budget; a single sequence above it gets a batch of its own.
 
     Returns:
         Indices into `lengths`, each exactly once, longest first.
     """
-    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     batches: list[list[int]] = []
     widest = 0
-    for index in order:
+    for index in _longest_first(lengths):
         if batches and (len(batches[-1]) + 1) * widest <= max_tokens:
             batches[-1].append(index)
         else:
@@ -38,41 +40,41 @@ def micro_batches(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
 
 
 def length_grouped_batches(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
-    """The batches of `micro_batches`, cut further where that saves more padding than one more pass costs.
+    """Cuts like `padded_batches`, and further where that saves more padding than one more forward pass costs.
 
     Args:
-        lengths: tokens of each sequence.
-        max_tokens: budget, as in `micro_batches`.
+        lengths: the number of tokens of each sequence.
+        max_tokens: the budget, as in `padded_batches`.
 
     Returns:
         Indices into `lengths`, each exactly once, longest first.
     """
-    return [part for batch in micro_batches(lengths, max_tokens) for part in _cut(batch, lengths)]
+    return [part for batch in padded_batches(lengths, max_tokens) for part in _split(batch, lengths)]
 
 
-def _cut(batch: list[int], lengths: Sequence[int]) -> list[list[int]]:
-    """Cuts a batch, longest first, in two at the best place, and its parts again."""
+def _split(batch: list[int], lengths: Sequence[int]) -> list[list[int]]:
+    """Splits a batch, longest first, in two at the best place, and then each part again."""
     widest = lengths[batch[0]]
     saved = [(len(batch) - place) * (widest - lengths[index]) for place, index in enumerate(batch)]
     best = max(range(len(batch)), key=saved.__getitem__)
-    if saved[best] <= PASS_TOKENS:
+    if saved[best] <= PASS_COST:
         return [batch]
-    return [*_cut(batch[:best], lengths), *_cut(batch[best:], lengths)]
+    return [*_split(batch[:best], lengths), *_split(batch[best:], lengths)]
 
 
 def packed_batches(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
-    """Cuts sequences into batches of at most `max_tokens` tokens in all: for rows without padding.
+    """Cuts sequences into batches of at most `max_tokens` tokens altogether, for rows without padding.
 
     Args:
-        lengths: tokens of each sequence.
-        max_tokens: budget; a single sequence above it stands alone.
+        lengths: the number of tokens of each sequence.
+        max_tokens: the budget; a single sequence above it gets a batch of its own.
 
     Returns:
         Indices into `lengths`, each exactly once, longest first.
     """
     batches: list[list[int]] = []
     filled = 0
-    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+    for index in _longest_first(lengths):
         if batches and filled + lengths[index] <= max_tokens:
             batches[-1].append(index)
             filled += lengths[index]
@@ -82,25 +84,32 @@ def packed_batches(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
     return batches
 
 
-def in_micro_batches(
-    compute: Callable[[Sequence[Sequence[int]], Tensor, Tensor], Tensor],
+def _longest_first(lengths: Sequence[int]) -> list[int]:
+    return sorted(range(len(lengths)), key=lambda i: -lengths[i])
+
+
+def map_micro_batches(
+    compute: TokenFunction,
     prompt_ids: Sequence[Sequence[int]],
     response_ids: Tensor,
     response_mask: Tensor,
     max_tokens: int,
-    batches: Callable[[Sequence[int], int], list[list[int]]] = length_grouped_batches,
+    batches: BatchFunction = length_grouped_batches,
 ) -> Tensor:
-    """One number for each response token, without gradients; `[N, T]`.
+    """Computes one number for each response token, micro-batch by micro-batch and without gradients.
 
     Args:
-        compute: of a micro-batch's prompts, `[n, T]` response tokens and `[n, T]` mask.
-        prompt_ids: `N` prompts, ragged.
+        compute: computes the numbers of one micro-batch.
+        prompt_ids: `N` ragged prompts.
         response_ids: `[N, T]`.
         response_mask: `[N, T]` bool.
-        max_tokens: budget of a micro-batch.
-        batches: cuts lengths into micro-batches.
+        max_tokens: the budget of a micro-batch.
+        batches: cuts the sequences into micro-batches.
+
+    Returns:
+        `[N, T]`.
     """
-    lengths = [len(p) + n for p, n in zip(prompt_ids, response_mask.sum(-1).tolist(), strict=True)]
+    lengths = [len(p) + n for p, n in zip(prompt_ids, int_list(response_mask.sum(-1)), strict=True)]
     parts: list[Tensor] = []
     order: list[int] = []
     with torch.no_grad():
@@ -113,88 +122,17 @@ def in_micro_batches(
     return torch.cat(parts)[places]
 
 
-TOLERANCE = 0.05
-"""Of the difference that it makes to see another sequence: what may remain of it in a packed row, as rounding does."""
-
-
-def packed_logprobs(
-    model: nn.Module,
-    prompt_ids: Sequence[Sequence[int]],
-    response_ids: Tensor,
-    response_mask: Tensor,
-    temperature: float,
-    pad_id: int,
-) -> Tensor:
-    """`response_logprobs` in one row without padding.
-
-    The row has no attention mask and leaves no cache: `transformers` then reads the sequences' borders from positions
-    that begin again at 0. Whether a model does is for `require_packing` to find out.
+def on_model_device(model: nn.Module, compute: TokenFunction) -> TokenFunction:
+    """Wraps a function so that its tensors move to the model's device and the result moves back to the caller's.
 
     Args:
-        model: a `transformers` causal language model.
-        prompt_ids: `N` prompts, ragged, none empty.
-        response_ids: `[N, T]`.
-        response_mask: `[N, T]` bool, True on a prefix of each row.
-        temperature: what the logits are divided by, as in sampling.
-        pad_id: not used; it is there so that both ways are called alike.
-
-    Returns:
-        `[N, T]`, 0 where masked; float32, or float64 for a float64 model.
+        model: the model that computes; its device is looked up at every call, since a trainer may move it.
+        compute: works on tensors on the model's device.
     """
-    tokens, positions, chosen = _packed(prompt_ids, response_ids, response_mask)
-    inputs = {"input_ids": tokens, "position_ids": positions, "use_cache": False}
-    found = chosen_logprobs(model, inputs, chosen, response_ids[response_mask], temperature)
-    return torch.zeros_like(response_mask, dtype=precision(model)).masked_scatter(response_mask, found)
 
+    def wrapped(prompt_ids: Sequence[Sequence[int]], response_ids: Tensor, response_mask: Tensor) -> Tensor:
+        device = next(model.parameters()).device
+        numbers = compute(prompt_ids, response_ids.to(device), response_mask.to(device))
+        return numbers.to(response_ids.device)
 
-def _packed(
-    prompt_ids: Sequence[Sequence[int]], response_ids: Tensor, response_mask: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Tokens, positions, and whether a response's token comes next; `[1, S]` each. A last token is not read."""
-    device = response_ids.device
-    counts = response_mask.sum(-1).tolist()
-    parts: list[Tensor] = []
-    chosen: list[bool] = []
-    lengths: list[int] = []
-    for row, (prompt, count) in enumerate(zip(prompt_ids, counts, strict=True)):
-        start = torch.tensor(prompt, dtype=response_ids.dtype, device=device)
-        sequence = torch.cat([start, response_ids[row][response_mask[row]]])
-        parts.append(sequence[: max(1, len(sequence) - 1)])
-        lengths.append(len(parts[-1]))
-        chosen += [index >= len(prompt) - 1 and count > 0 for index in range(lengths[-1])]
-    begins = torch.tensor([0, *accumulate(lengths)][:-1], device=device)
-    positions = torch.arange(sum(lengths), device=device) - begins.repeat_interleave(
-        torch.tensor(lengths, device=device)
-    )
-    return torch.cat(parts)[None], positions[None], torch.tensor(chosen, device=device)[None]
-
-
-@torch.no_grad()
-def require_packing(model: nn.Module) -> None:
-    """Asserts that a model keeps sequences of one row apart, by trying it on two short ones.
-
-    The second one's log-probabilities must be what they are when it stands alone. How much they would change if
-    it saw the first one too, in a row whose positions go on, is the measure of what is too much.
-
-    Raises:
-        UserError: they are not, so that packed log-probabilities would be silently wrong.
-    """
-    device = next(model.parameters()).device
-    prompts = [[i % 7 + 1 for i in range(12)], [3, 5]]
-    ids = torch.tensor([[2, 6, 4, 1, 5, 3]] * 2, device=device)
-    every = torch.ones_like(ids, dtype=torch.bool)
-    training = model.training
-    model.eval()
-    try:
-        alone = packed_logprobs(model, prompts[1:], ids[1:], every[1:], 1.0, 0)[0]
-        packed = packed_logprobs(model, prompts, ids, every, 1.0, 0)[1]
-        seen = packed_logprobs(model, [[*prompts[0], *ids[0].tolist(), *prompts[1]]], ids[1:], every[1:], 1.0, 0)[0]
-    finally:
-        model.train(training)
-    if (packed - alone).abs().max() > TOLERANCE * (seen - alone).abs().max():
-        config = getattr(model, "config", None)
-        attention = getattr(config, "_attn_implementation", None)
-        raise UserError(
-            f"update.packing: {type(model).__name__} with {attention} attention lets sequences of one row see each"
-            " other, so that their log-probabilities would be wrong; use packing=false"
-        )
+    return wrapped

@@ -7,26 +7,28 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
+from transformers import AutoModelForSequenceClassification
 
 from cgpo.errors import UserError
-from cgpo.models.pretrained import load_tokenizer, load_whole, torch_dtype
+from cgpo.models.chat import encode_sample
+from cgpo.models.pretrained import load_complete, load_tokenizer, torch_dtype
 from cgpo.models.quantization import quantize
+from cgpo.tensors import float_list, pad_rows
 from cgpo.types import Sample
 
 
 class BradleyTerryReward:
-    """Scores responses with an `AutoModelForSequenceClassification` folder (eq. 2); implements `protocols.RewardModel`.
+    """Scores responses with an `AutoModelForSequenceClassification` (eq. 2); implements `cgpo.protocols.RewardModel`.
 
     Args:
         path: folder or hub id of a classifier with one label.
-        dtype: of its weights.
+        dtype: the dtype of its weights.
         device: where it lies.
-        batch_size: responses in one forward pass; they are sorted by length first.
-        quantization: of its weights: `None`, `int8` or `int4` (see `cgpo.models.quantization`).
+        batch_size: responses in one forward pass; responses are sorted by length first.
+        quantization: `None`, `int8` or `int4` (see `cgpo.models.quantization`).
 
     Raises:
-        UserError: the folder is missing, or its head has more than one output.
+        UserError: the folder is missing, or the head has more than one output.
     """
 
     def __init__(
@@ -38,57 +40,41 @@ class BradleyTerryReward:
         quantization: str | None = None,
     ) -> None:
         self.tokenizer = load_tokenizer(path)
-        model: Any = load_whole(AutoModelForSequenceClassification, path, dtype=torch_dtype(dtype))
+        model: Any = load_complete(AutoModelForSequenceClassification, path, dtype=torch_dtype(dtype))
         if model.config.num_labels != 1:
             raise UserError(f"{path}: a reward model has one output, this one has {model.config.num_labels}")
         if model.config.pad_token_id is None:
             model.config.pad_token_id = self.tokenizer.pad_token_id
-        self.model = quantize(model, quantization).to(device).eval().requires_grad_(False)
+        self.model: Any = quantize(model, quantization).to(device).eval().requires_grad_(False)
         # Without a padding token transformers cannot tell where each response of a batch ends.
         self.batch_size = batch_size if model.config.pad_token_id is not None else 1
 
     @property
     def models(self) -> list[nn.Module]:
-        """What several processes may share in pieces."""
+        """The models that several processes may share in shards."""
         return [self.model]
 
     @torch.no_grad()
     def score(self, samples: Sequence[Sample]) -> Tensor:
-        """Rewards `[N]`, float32, on the CPU; identical samples are scored once."""
-        ids = [tuple(render(self.tokenizer, sample)) for sample in samples]
+        """Computes `[N]` float32 rewards on the CPU; identical samples are scored once."""
+        ids = [tuple(encode_sample(self.tokenizer, sample)) for sample in samples]
         unique = sorted(set(ids), key=len)
         scores: dict[tuple[int, ...], float] = {}
         for start in range(0, len(unique), self.batch_size):
             part = unique[start : start + self.batch_size]
-            scores.update(zip(part, self._forward(part).tolist(), strict=True))
+            scores.update(zip(part, float_list(self._forward(part)), strict=True))
         return torch.tensor([scores[row] for row in ids], dtype=torch.float32)
 
     def _forward(self, rows: Sequence[Sequence[int]]) -> Tensor:
-        width = min(max(map(len, rows)), self.model.config.max_position_embeddings)
-        pad = self.model.config.pad_token_id or 0
-        device = self.model.device
-        # The response's end is what counts: a row beyond the context loses its beginning.
-        tokens = torch.tensor([[*row[-width:], *[pad] * (width - len(row))] for row in rows], device=device)
-        lengths = torch.tensor([min(len(row), width) for row in rows], device=device)
-        mask = torch.arange(width, device=device) < lengths[:, None]
+        # A response's end is what counts: a row beyond the context loses its beginning.
+        limit = self.model.config.max_position_embeddings
+        pad_id = self.model.config.pad_token_id or 0
+        tokens, mask = pad_rows([row[-limit:] for row in rows], pad_id, self.model.device)
         return self.model(input_ids=tokens, attention_mask=mask.long()).logits[:, 0].float().cpu()
 
 
-def render(tokenizer: PreTrainedTokenizerBase, sample: Sample) -> list[int]:
-    """The conversation with its response as the reward model reads it: chat template where there is one."""
-    prompt = sample.prompt
-    if tokenizer.chat_template is None:
-        turns = "".join(f"{turn['content']}\n" for turn in prompt.history)
-        ids: list[int] = tokenizer(f"{turns}{prompt.text} {sample.response}")["input_ids"]  # pyright: ignore[reportAssignmentType]
-        return ids
-    messages = [dict(t) for t in prompt.history]
-    messages += [{"role": "user", "content": prompt.text}, {"role": "assistant", "content": sample.response}]
-    text = tokenizer.apply_chat_template(messages, tokenize=False)
-    return tokenizer(text, add_special_tokens=False)["input_ids"]  # pyright: ignore[reportReturnType, reportArgumentType]
-
-
 class ConstantReward:
-    """The same reward for every response: what is left of a task when only its constraints matter.
+    """Gives every response the same reward, for a task of which only the constraints matter.
 
     Args:
         value: the reward.
@@ -98,5 +84,5 @@ class ConstantReward:
         self.value = value
 
     def score(self, samples: Sequence[Sample]) -> Tensor:
-        """`[N]`, all equal."""
+        """Returns `[N]` equal rewards."""
         return torch.full((len(samples),), float(self.value))

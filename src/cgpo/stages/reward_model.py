@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 from transformers import AutoModelForSequenceClassification
 
+from cgpo.models.chat import encode_sample
 from cgpo.models.pretrained import load_pretrained, load_tokenizer, without_dropout
-from cgpo.rewards.bradley_terry import render
 from cgpo.stages.fitting import FitSettings, fit
 from cgpo.stages.preferences import read_pairs
 from cgpo.types import Sample
@@ -46,7 +46,7 @@ class RewardModelTraining:
         pad = tokenizer.pad_token_id if isinstance(tokenizer.pad_token_id, int) else tokenizer.eos_token_id
         model.config.pad_token_id = pad
         examples = [
-            (render(tokenizer, Sample(p.prompt, p.chosen)), render(tokenizer, Sample(p.prompt, p.rejected)))
+            tuple(encode_sample(tokenizer, Sample(p.prompt, text)) for text in (p.chosen, p.rejected))
             for p in read_pairs(self.pairs)
         ]
         title = f"reward model on {len(examples)} pairs"

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from cgpo.errors import UserError
 from cgpo.judges.language_model.rendering import load_template
-from cgpo.policy.causal import CausalPolicy, policy_of
+from cgpo.policy.causal import CausalPolicy, policy_from_model
 from cgpo.suite.annotator import ANNOTATORS
 from cgpo.suite.judge_examples import judge_examples
 from cgpo.suite.model import CONTEXT_LENGTH, tiny_llama, train_tokenizer
@@ -44,7 +44,7 @@ class SuitePolicy:
     def load(self) -> CausalPolicy:
         """The policy, new."""
         tokenizer = suite_tokenizer()
-        return policy_of(tiny_llama(tokenizer, self.seed, self.layers), tokenizer)
+        return policy_from_model(tiny_llama(tokenizer, self.seed, self.layers), tokenizer)
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from cgpo.errors import UserError
 from cgpo.judges.base import Judge, check_judge
 from cgpo.judges.panel.cache import VerdictCache
 from cgpo.judges.panel.panel import Panel
+from cgpo.models.chat import PromptEncoder
 from cgpo.optimizer.crpg import CRPG
-from cgpo.policy.reader import Reader
 from cgpo.progress import say
 from cgpo.protocols import ConstrainedOptimizer, RewardModel, Sampler
 from cgpo.rewards.function import FunctionReward
@@ -154,7 +154,7 @@ def _name(judge: Judge) -> str:
     return "_".join(words).lower()
 
 
-def bind_tasks(tasks: Sequence[Task | Expert], reader: Reader, panel: Bind | None = None) -> list[Expert]:
+def bind_tasks(tasks: Sequence[Task | Expert], reader: PromptEncoder, panel: Bind | None = None) -> list[Expert]:
     """Tasks as experts: their judges bound in one panel, their prompts no longer than the policy can read.
 
     Args:
@@ -194,7 +194,7 @@ def _keys(tasks: Sequence[Task]) -> dict[int, str]:
     return keys
 
 
-def _bound(task: Task, reader: Reader, panel: Panel, keys: Mapping[int, str]) -> Expert:
+def _bound(task: Task, reader: PromptEncoder, panel: Panel, keys: Mapping[int, str]) -> Expert:
     limit = reader.context_length - task.sampler.max_new_tokens
     return Expert(
         name=task.name,
@@ -211,7 +211,7 @@ def _bound(task: Task, reader: Reader, panel: Panel, keys: Mapping[int, str]) ->
     )
 
 
-def _fitting(task: Task, prompts: tuple[Prompt, ...], reader: Reader, limit: int) -> tuple[Prompt, ...]:
+def _fitting(task: Task, prompts: tuple[Prompt, ...], reader: PromptEncoder, limit: int) -> tuple[Prompt, ...]:
     if limit < 1:
         raise UserError(
             f"Task.max_new_tokens of {task.name} is {task.sampler.max_new_tokens}: the policy's context of "

@@ -15,21 +15,27 @@ from lightning.pytorch.callbacks import Callback, Checkpoint, TQDMProgressBar
 from lightning.pytorch.loggers import Logger
 
 from cgpo.distributed.rendezvous import Rendezvous, find_rendezvous
+from cgpo.models.pretrained import is_on_meta_device
 from cgpo.policy.causal import CausalPolicy
 from cgpo.tasks.expert import Expert
 from cgpo.training.hardware import Hardware
 from cgpo.training.module import CGPOModule
-from cgpo.training.placement import is_described
 from cgpo.training.steps import Steps
 
 
-def fastest_threads(work: Callable[[], object], most: int | None = None, repeats: int = 2) -> int:
+def fastest_threads(
+    work: Callable[[], object],
+    most: int | None = None,
+    repeats: int = 2,
+    clock: Callable[[], float] = time.perf_counter,
+) -> int:
     """Runs some work with 1, 2, 4, … threads and keeps the fastest number set.
 
     Args:
         work: a small piece of what the run will do.
         most: the most threads to try; by default the cores this process may use.
         repeats: runs of which the fastest counts, after one to warm up.
+        clock: in seconds.
 
     Returns:
         The number of threads that is now set.
@@ -38,20 +44,20 @@ def fastest_threads(work: Callable[[], object], most: int | None = None, repeats
     choices = [2**i for i in range(most.bit_length()) if 2**i <= most]
     if most not in choices:
         choices.append(most)
-    seconds = {threads: _seconds(work, threads, repeats) for threads in choices}
+    seconds = {threads: _seconds(work, threads, repeats, clock) for threads in choices}
     best = min(seconds, key=lambda threads: seconds[threads])
     torch.set_num_threads(best)
     return best
 
 
-def _seconds(work: Callable[[], object], threads: int, repeats: int) -> float:
+def _seconds(work: Callable[[], object], threads: int, repeats: int, clock: Callable[[], float]) -> float:
     torch.set_num_threads(threads)
     work()
     times = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = clock()
         work()
-        times.append(time.perf_counter() - start)
+        times.append(clock() - start)
     return min(times)
 
 
@@ -101,7 +107,7 @@ def choose_threads(
         device: that it will be run on; there is nothing to measure where that is a GPU.
         processes: of this machine.
     """
-    if setting == "auto" and (processes > 1 or is_described(policy.model)):
+    if setting == "auto" and (processes > 1 or is_on_meta_device(policy.model)):
         setting = max(1, len(os.sched_getaffinity(0)) // processes)
     if setting != "auto":
         torch.set_num_threads(int(setting))

@@ -12,10 +12,16 @@ from torch import Tensor, nn
 from cgpo.distributed.process_group import Processes
 from cgpo.distributed.sharding import gathered_weights, is_sharded
 from cgpo.policy.critic import Critic
-from cgpo.policy.logprobs import Responses, response_logprobs
-from cgpo.policy.micro_batches import in_micro_batches, length_grouped_batches, packed_batches, packed_logprobs
-from cgpo.policy.reference import on_its_device
-from cgpo.policy.token_logprobs import precision
+from cgpo.policy.logprobs import Responses, packed_logprobs, response_logprobs
+from cgpo.policy.micro_batches import (
+    BatchFunction,
+    TokenFunction,
+    length_grouped_batches,
+    map_micro_batches,
+    on_model_device,
+    packed_batches,
+)
+from cgpo.policy.token_logprobs import logprob_dtype
 from cgpo.protocols import Policy
 
 
@@ -30,8 +36,8 @@ class Pass:
     """
 
     model: nn.Module
-    numbers: Callable[[Sequence[Sequence[int]], Tensor, Tensor], Tensor]
-    batches: Callable[[Sequence[int], int], list[list[int]]]
+    numbers: TokenFunction
+    batches: BatchFunction
 
 
 def policy_pass(policy: Policy, temperature: float, packing: bool) -> Pass:
@@ -39,7 +45,7 @@ def policy_pass(policy: Policy, temperature: float, packing: bool) -> Pass:
     logprobs = packed_logprobs if packing else response_logprobs
     numbers = partial(logprobs, policy.model, temperature=temperature, pad_id=policy.pad_id)
     return Pass(
-        policy.model, on_its_device(policy.model, numbers), packed_batches if packing else length_grouped_batches
+        policy.model, on_model_device(policy.model, numbers), packed_batches if packing else length_grouped_batches
     )
 
 
@@ -52,8 +58,8 @@ def token_values(forward: Pass, responses: Responses, max_tokens: int) -> Tensor
     """Of all responses, without gradients; `[N, T]`."""
     rows = (responses.prompt_ids, responses.ids, responses.mask)
     with gathered_weights(forward.model):
-        found = in_micro_batches(forward.numbers, *rows, max_tokens, forward.batches)
-    return found.to(precision(forward.model))
+        found = map_micro_batches(forward.numbers, *rows, max_tokens, forward.batches)
+    return found.to(logprob_dtype(forward.model))
 
 
 def accumulate(
@@ -90,7 +96,7 @@ def accumulate(
         scale *= processes.size  # FSDP takes the mean over processes
     for part in parts:
         chosen = [rows[i] for i in part]
-        numbers = forward.numbers(*responses.of(chosen))
+        numbers = forward.numbers(*responses.select(chosen))
         backward(scale * (numbers * weights[chosen][:, : numbers.shape[1]]).sum())
     for _ in range(idle):
         backward(0.0 * forward.numbers(*_a_token(responses)).sum())

@@ -9,18 +9,14 @@ from torch import distributed, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 
 from cgpo.distributed.sharding import is_sharded, shard, split_matrices
-from cgpo.models.adapters import SharedBase
+from cgpo.models.adapters import AdaptersDisabled
+from cgpo.models.pretrained import is_on_meta_device
 from cgpo.models.quantization import is_quantized
-
-
-def is_described(model: nn.Module) -> bool:
-    """Whether it is known how a model looks, and not which weights it has."""
-    return any(parameter.is_meta for parameter in model.parameters())
 
 
 def weights_of(model: nn.Module) -> dict[str, Any]:
     """A model's weights by name, to `fill` its pieces from; none where it is only described."""
-    return {} if is_described(model) else model.state_dict()
+    return {} if is_on_meta_device(model) else model.state_dict()
 
 
 def reserve(model: nn.Module) -> None:
@@ -28,7 +24,7 @@ def reserve(model: nn.Module) -> None:
 
     The memory behind them is taken only where something is written, and so only as much as the pieces are.
     """
-    if not is_described(model):
+    if not is_on_meta_device(model):
         return
     named = dict(model.named_parameters(remove_duplicate=False))
     first = {id(parameter): name for name, parameter in reversed(named.items())}
@@ -65,7 +61,7 @@ def shard_all(own: Iterable[nn.Module], frozen: Iterable[nn.Module], meshes: tup
     """
     data, peers = meshes
     for model in own:
-        if isinstance(model, SharedBase):  # the policy's own weights
+        if isinstance(model, AdaptersDisabled):  # the policy's own weights
             continue
         weights = weights_of(model)
         reserve(model)

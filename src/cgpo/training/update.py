@@ -11,15 +11,14 @@ from torch import Tensor
 
 from cgpo.distributed.process_group import ALONE, Processes
 from cgpo.errors import UserError
+from cgpo.models.pretrained import is_on_meta_device
 from cgpo.policy.causal import CausalPolicy
 from cgpo.policy.critic import Critic
-from cgpo.policy.logprobs import Responses, baseline_responses, rollout_responses
-from cgpo.policy.micro_batches import require_packing
+from cgpo.policy.logprobs import Responses, baseline_responses, require_packing, rollout_responses
 from cgpo.protocols import Policy
 from cgpo.tasks.baseline_responses import BaselineResponse, rewards_of, satisfied_of
 from cgpo.tasks.expert import Expert
 from cgpo.training.forward_passes import accumulate, critic_pass, policy_pass, token_values
-from cgpo.training.placement import is_described
 from cgpo.types import Baseline, Objective, Outcome, Rollout, TrainingBatch, Verdict, Verdicts
 
 
@@ -85,7 +84,7 @@ class ConstrainedUpdate:
         Raises:
             UserError: rows are to be packed, and the policy would read them as one text.
         """
-        if self.packing and not is_described(policy.model):  # then the process that has the weights tries it
+        if self.packing and not is_on_meta_device(policy.model):  # then the process that has the weights tries it
             require_packing(policy.model)
         if self.critic_learning_rate is not None:
             self.critic = Critic(policy.model)
