@@ -1,0 +1,114 @@
+"""What the documentation shows works: its Python runs, its files and command lines compose, its pages are all reachable."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.docs.pages import PAGES, ROOT, blocks, command_lines, first_of_sweep, name
+
+from cgpo.cli.main import NAMES
+from cgpo.config import ROOTS, compose, read_config
+
+HUB_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
+"""The model that examples name; a tiny one without weights from anywhere takes its place."""
+MODULES = {"my_judges": "Politeness", "my_rewards": "Brevity", "my_optimizers": "BestOfBatch", "my_metrics": "Words"}
+"""Modules of one's own that the examples name, each with a class that tells which block is the module."""
+WITH_PYTHON = [page for page in PAGES if blocks(page, "python")]
+WITH_COMMANDS = [page for page in PAGES if next(command_lines(page), None)]
+NAMED_BY_READER = re.compile(r"^(HOST|NAME|FILE|FOLDER\w*|MODEL)$|…")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from cgpo.suite.model import SuitePolicy
+
+    folder = tmp_path_factory.mktemp("model") / "policy"
+    SuitePolicy(layers=1).load().save(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in, with the rows that examples judge."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rows.jsonl").write_text(
+        '{"prompt": "What is 3 + 4?", "response": "The answer is \\\\boxed{7}.", "metadata": {"answer": "7"}, "label": true}\n'
+    )
+    return tmp_path
+
+
+def with_modules(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writes the modules and YAML files of one's own that a page shows, or else those of the README."""
+    for module, class_name in MODULES.items():
+        monkeypatch.delitem(sys.modules, module, raising=False)
+        for block in [*blocks(page, "python"), *blocks(ROOT / "README.md", "python")]:
+            if f"class {class_name}" in block.text:
+                (folder / f"{module}.py").write_text(block.text)
+                break
+    for block in [*blocks(ROOT / "README.md", "yaml"), *blocks(page, "yaml")]:
+        if block.file and block.file.startswith("my_conf/"):
+            (folder / block.file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / block.file).write_text(block.text)
+    monkeypatch.syspath_prepend(str(folder))
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=name)
+def test_the_python_of_a_page_runs_from_top_to_bottom(
+    page: Path, folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {"__name__": "__main__"}
+    for number, block in enumerate(blocks(page, "python"), 1):
+        code = block.text.replace(HUB_MODEL, str(model))
+        exec(compile(code, f"{name(page)}, Python block {number}", "exec"), names)
+
+
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=name)
+def test_the_command_lines_of_a_page_compose(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_modules(page, folder, monkeypatch)
+    for verb, *arguments in command_lines(page):
+        assert verb in (*NAMES, "--help", "--version"), f"{name(page)}: cgpo {verb}"
+        if verb not in ROOTS or "--help" in arguments or any(NAMED_BY_READER.search(a) for a in arguments):
+            continue
+        own = [Path(after) for flag, after in zip(arguments, arguments[1:], strict=False) if flag == "--config-dir"]
+        overrides = [a for a in first_of_sweep(arguments) if a not in ("--config-dir", "--quick", *map(str, own))]
+        try:
+            read_config(compose(verb, overrides, own), verb, folder / "run")
+        except Exception as error:
+            raise AssertionError(f"{name(page)}: cgpo {verb} {' '.join(arguments)}\n{error}") from error
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "yaml")], ids=name)
+def test_the_yaml_of_a_page_is_yaml(page: Path) -> None:
+    for block in blocks(page, "yaml"):
+        assert yaml.safe_load(block.text), block.text
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    listed = set(re.findall(r"(?:: |- )(\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in PAGES if ROOT / "docs" in page.parents}
+    assert pages <= listed
+    assert listed - pages == {
+        "contributing.md",
+        "changelog.md",
+        "reference/configuration.md",
+        "reference/commands.md",
+    }
+
+
+def test_no_page_sends_its_reader_out_of_the_repository() -> None:
+    for page in [*PAGES, ROOT / "CHANGELOG.md"]:
+        text = page.read_text(encoding="utf-8")
+        assert "../shared" not in text, name(page)
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+            if "://" in target or page.name == "reproduction.md":
+                continue
+            made = {"changelog.md", "contributing.md", "configuration.md", "commands.md"}
+            assert (page.parent / target).exists() or Path(target).name in made, f"{name(page)}: {target}"
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120
