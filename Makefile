@@ -6,26 +6,31 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 READY := $(VENV)/.ready
 READY_BENCH := $(VENV)/.ready-bench
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test check soak bench bench-gpu clean sandbox browser
+.PHONY: help train test check docs soak bench bench-gpu clean sandbox browser
 
 help: ## show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-train: $(READY) sandbox ## train a policy: python -m cgpo.train $(ARGS)
-	$(BIN)/python -m cgpo.train $(ARGS)
+train: $(READY) sandbox ## train a policy: cgpo train $(ARGS)
+	$(BIN)/cgpo train $(ARGS)
 
 test: $(READY) sandbox browser ## run the tests, a process on each core: pytest $(ARGS)
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile $(ARGS)
 
-check: $(READY) ## lint, format, types, and which room imports which
+check: $(READY) ## lint, format, types, which room imports which, and the documentation's links
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo
+	$(MKDOCS) --quiet --site-dir $(VENV)/site
+
+docs: $(READY) ## build the documentation into site/
+	$(MKDOCS)
 
 soak: $(READY) sandbox ## kill runs twenty times at random points, and compare them with runs that are not (a quarter of an hour)
 	$(BIN)/python -m pytest -m soak -s tests/end_to_end $(ARGS)
@@ -44,7 +49,7 @@ bench-gpu: $(READY_BENCH) sandbox ## measure steps and decoding on a GPU, in und
 	$(BIN)/python benchmarks/gpu.py $(ARGS)
 
 clean: ## remove the environment and everything built; runs stay
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist site .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # torch comes first and at its exact version: a resolver left to choose may fetch another one, with gigabytes of CUDA.

@@ -102,7 +102,7 @@ def test_make_without_a_target_explains_itself() -> None:
     done = subprocess.run(["make", "--silent"], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     listed = [line.split()[1] for line in done.stdout.splitlines()]
-    assert listed == ["help", "train", "test", "check", "soak", "bench", "bench-gpu", "clean"]
+    assert listed == ["help", "train", "test", "check", "docs", "soak", "bench", "bench-gpu", "clean"]
 
 
 def test_make_refuses_an_old_python_in_one_line(tmp_path: Path) -> None:
