@@ -4,41 +4,40 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TypeVar
+
 import torch
 
+from cgpo.config import Component, TrainConfig, TrainerConfig, Value, mapped
 
 AUTO = "auto"
+R = TypeVar("R", bound=TrainConfig)
 
 
-def training_device(trainer: Mapping[str, Any]) -> str:
+def training_device(trainer: TrainerConfig | None = None) -> str:
     """The device that this process trains on: `cpu`, or the GPU of its place on its machine.
 
     Args:
-        trainer: the group `trainer` of the configuration.
+        trainer: the group `trainer` of the configuration; `None` where the command has none.
     """
-    accelerator = (trainer.get("options") or {}).get("accelerator", AUTO)
+    accelerator = AUTO if trainer is None else trainer.options.get("accelerator", AUTO)
     if accelerator == "cpu" or not torch.cuda.is_available():
         return "cpu"
     # Set by torchrun and by Lightning; under SLURM every process is started with the second.
     return f"cuda:{os.environ.get('LOCAL_RANK', os.environ.get('SLURM_LOCALID', '0'))}"
 
 
-def placed(config: Any, device: str) -> Any:
-    """A configuration in which each key `device` whose value is `auto` names a device."""
-    if isinstance(config, Mapping):
-        return {
-            key: device if (key, value) == ("device", AUTO) else placed(value, device) for key, value in config.items()
-        }
-    if isinstance(config, list):
-        return [placed(value, device) for value in config]
-    return config
+def placed(components: Mapping[str, Component], device: str) -> dict[str, Component]:
+    """Components in which each argument `device` that is `auto` names a device."""
+
+    def place(name: str, value: Value) -> Value:
+        return device if (name, value) == ("device", AUTO) else value
+
+    found = {name: mapped(component, place) for name, component in components.items()}
+    return {name: component for name, component in found.items() if isinstance(component, Component)}
 
 
-def without_device(config: Any) -> Any:
-    """A configuration without its keys `device`: where a model lies does not decide what it says."""
-    if isinstance(config, Mapping):
-        return {key: without_device(value) for key, value in config.items() if key != "device"}
-    if isinstance(config, list):
-        return [without_device(value) for value in config]
-    return config
+def placed_run(config: R, device: str) -> R:
+    """A run's configuration in which each `device` that is `auto` names a device."""
+    groups = ("reward", "judges", "callbacks")
+    return config.model_copy(update={group: placed(getattr(config, group), device) for group in groups})

@@ -1,4 +1,4 @@
-"""From a plan to the module that is trained."""
+"""From a configuration to the module that is trained."""
 
 from __future__ import annotations
 
@@ -7,40 +7,62 @@ from functools import partial
 
 import torch
 
-from cgpo.build.components import make
 from cgpo.build.devices import training_device
-from cgpo.build.plan import Config
+from cgpo.build.policies import dtype_of
+from cgpo.config import TrainConfig
 from cgpo.policy.causal import CausalPolicy, frozen_reference
 from cgpo.tasks.expert import Expert
 from cgpo.training.hardware import Hardware
 from cgpo.training.module import CGPOModule
 from cgpo.training.schedule import WarmupCosine
+from cgpo.training.update import ConstrainedUpdate
+
+HALF = ("bfloat16", "float16")
 
 
-def build_module(plan: Config, hardware: Hardware, policy: CausalPolicy, experts: Sequence[Expert]) -> CGPOModule:
-    """The module of a plan whose references are resolved.
+def build_module(
+    config: TrainConfig, hardware: Hardware, policy: CausalPolicy, experts: Sequence[Expert]
+) -> CGPOModule:
+    """The module of a configuration whose references are resolved.
 
     Raises:
         UserError: the reference cannot be put where it is to be.
     """
-    weights = plan["weights"]
+    optim = config.optim
     return CGPOModule(
         policy=policy,
         tasks=experts,
-        update=make(plan["update"]),
-        weight_optimizer=partial(torch.optim.AdamW, lr=weights["learning_rate"], weight_decay=weights["weight_decay"]),
-        schedule=WarmupCosine(plan["updates"], weights["warmup_steps"], weights["final_factor"]),
-        seed=plan["seed"],
-        clip_norm=weights["clip_norm"],
-        baseline=plan["baseline"],
+        update=build_update(config),
+        weight_optimizer=partial(torch.optim.AdamW, lr=optim.learning_rate, weight_decay=optim.weight_decay),
+        schedule=WarmupCosine(config.updates, optim.warmup_steps, optim.final_factor),
+        seed=config.seed,
+        clip_norm=optim.clip_norm,
+        baseline_responses=config.baseline_responses,
         mixed=hardware.mixed_pieces,
-        reference=_reference(plan, policy),
+        reference=_reference(config, policy),
     )
 
 
-def _reference(plan: Config, policy: CausalPolicy) -> CausalPolicy | None:
+def build_update(config: TrainConfig) -> ConstrainedUpdate:
+    """The constrained update; in half precision sampler and update differ by half a nat a response, so that
+    `recompute_logprobs: auto` takes the policy's own numbers there.
+    """
+    settings = config.update
+    recompute = settings.recompute_logprobs
+    if recompute == "auto":
+        recompute = dtype_of(config) in HALF or config.trainer.precision == "bf16-mixed"
+    return ConstrainedUpdate(
+        max_tokens=settings.max_tokens,
+        recompute_logprobs=recompute,
+        packing=settings.packing,
+        epochs=settings.epochs,
+        critic_learning_rate=settings.critic_learning_rate,
+    )
+
+
+def _reference(config: TrainConfig, policy: CausalPolicy) -> CausalPolicy | None:
     """The reference, where it is to lie elsewhere than the policy, or in fewer bits."""
-    device, quantization = plan["reference_device"], plan["reference_quantization"]
+    device, quantization = config.reference_device, config.reference_quantization
     if device is None and quantization is None:
         return None
-    return frozen_reference(policy, device or training_device(plan["trainer"]), quantization)
+    return frozen_reference(policy, device or training_device(config.trainer), quantization)

@@ -1,75 +1,62 @@
-"""The policies that an evaluation puts side by side: their names and folders."""
+"""The policy of a configuration, and how the policies of an evaluation read."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
 
-from cgpo.build.plan import Config
+from torch import nn
+
+from cgpo.build.devices import training_device
+from cgpo.config import EvaluateConfig, TrainConfig, artifacts, policy_keys
 from cgpo.errors import UserError
-from cgpo.models.chat import ModelPromptEncoder
-from cgpo.stages.artifacts import PREFIX
-
-POLICY = "policy"
-"""The folder of a run in which its policy lies."""
+from cgpo.models.chat import ModelPromptEncoder, load_prompt_encoder
+from cgpo.policy.causal import CausalPolicy, load_policy, load_policy_on_meta_device
 
 
-def named_policies(plan: Config, reserved: str) -> dict[str, str]:
-    """Name → path of what is evaluated: `policies`, or `model.path` alone.
-
-    A run's folder stands for the policy in it. Names that are not given are taken from the paths.
+def build_policy(config: TrainConfig, weights: bool = True) -> CausalPolicy:
+    """The policy that is trained.
 
     Args:
-        plan: the configuration.
-        reserved: a name that no policy may have.
+        config: references resolved.
+        weights: whether they are read; otherwise another process sends this one its share.
 
     Raises:
-        UserError: the policies are neither a mapping nor a list of paths, or one of them is named twice.
+        UserError: the model cannot be loaded.
     """
-    given: Any = plan["policies"]
-    if given is None:
-        given = [plan["model"]["path"]]
-    if not isinstance(given, Mapping | list) or not given:
-        raise UserError(
-            f"policies is {given!r}: write a list of paths, policies=[runs/a/policy,runs/b/policy], or name them, "
-            "policies={a: runs/a/policy, b: runs/b/policy}"
-        )
-    paths = list(given.values()) if isinstance(given, Mapping) else list(given)
-    for path in paths:
-        if not isinstance(path, str) or not path:
-            raise UserError(f"policies: {path!r} is no path of a policy")
-    if not isinstance(given, Mapping):
-        given = dict(zip(derived_names(paths), paths, strict=True))
-    if reserved in given:
-        raise UserError(f"policies.{reserved}: this name is taken by what win rates are against; choose another")
-    return {str(name): policy_path(path) for name, path in given.items()}
+    load = load_policy if weights else load_policy_on_meta_device
+    model = config.model
+    lora = None if model.lora is None else model.lora.model_dump()
+    return load(model.path, dtype_of(config), model.gradient_checkpointing, lora)
 
 
-def derived_names(paths: Sequence[str]) -> list[str]:
-    """A short name for each path: its last parts, as many as it takes to tell them all apart.
+def load_evaluated(config: EvaluateConfig, path: str) -> CausalPolicy:
+    """A policy that is evaluated, on the device where this process works.
 
     Raises:
-        UserError: a path occurs twice.
+        UserError: the model cannot be loaded.
     """
-    parts = [_parts(path) for path in paths]
-    for place, path in enumerate(paths):
-        if parts[place] in parts[:place]:
-            raise UserError(f"policies: {path} is there twice; name each policy once, or give names, {{a: …, b: …}}")
-    lengths = range(1, max(map(len, parts)) + 1)
-    shortened = (["/".join(of_path[-length:]) for of_path in parts] for length in lengths)
-    return next(names for names in shortened if len(set(names)) == len(names))
+    at = config.model_copy(update={"model": config.model.model_copy(update={"path": path})})
+    policy = build_policy(at)
+    nn.Module.to(policy.model, training_device(config.trainer))
+    return policy
 
 
-def _parts(path: str) -> tuple[str, ...]:
-    parts = Path(path.removeprefix(PREFIX)).parts or (path,)
-    return parts[:-1] if parts[-1] == POLICY and len(parts) > 1 else parts
+def dtype_of(config: TrainConfig) -> str:
+    """The precision of the weights that are trained: the trainer may ask for bfloat16 throughout."""
+    return "bfloat16" if config.trainer.precision == "bf16-true" else config.model.dtype
 
 
-def policy_path(path: str) -> str:
-    """The path itself, or the policy's in it where it is the folder of a run."""
-    inside = Path(path) / POLICY
-    return str(inside) if inside.is_dir() and not (Path(path) / "config.json").is_file() else path
+def model_readers(config: EvaluateConfig) -> dict[str, ModelPromptEncoder]:
+    """How the reference and each policy reads, by key of the configuration; results of the pipeline are left out.
+
+    Raises:
+        UserError: a model cannot be read, or reads other tokens than the reference.
+    """
+    named = {"reference": config.reference, **policy_keys(config)}
+    readers = {key: load_prompt_encoder(path) for key, path in named.items() if not artifacts(path)}
+    if readers:
+        check_same_tokens(readers, next(iter(readers)))
+    return readers
 
 
 def check_same_tokens(readers: Mapping[str, ModelPromptEncoder], reference: str) -> None:

@@ -6,9 +6,11 @@ Hydra composes the configuration, `read_config` reads it once into frozen typed 
 
 from cgpo.config.commands import (
     BenchmarkConfig,
+    DashboardConfig,
     JudgeFileConfig,
     MethodConfig,
     PlanConfig,
+    ReportConfig,
     ReproduceConfig,
     StrategyConfig,
     TrainJudgeConfig,
@@ -16,13 +18,16 @@ from cgpo.config.commands import (
 from cgpo.config.components import ARTIFACT, Component, Plain, Value, artifacts, leaves, mapped, plain, within
 from cgpo.config.composing import ROOTS, choices, compose, config_folder, members
 from cgpo.config.describing import Group, KeyDescription, describe, groups
+from cgpo.config.evaluating import policy_keys
 from cgpo.config.evaluation import EvaluateConfig, EvaluationConfig
 from cgpo.config.mistakes import unknown_key
 from cgpo.config.models import LoraConfig, ModelConfig, OptimConfig, TrainerConfig, UpdateConfig
 from cgpo.config.reading import SCHEMAS, read_config
 from cgpo.config.reference import reference_page
+from cgpo.config.references import check_models, named_models, require_model_path
 from cgpo.config.renamed import renamed
 from cgpo.config.sections import Section
+from cgpo.config.tasks import check_optimizer
 from cgpo.config.training import TaskConfig, TrainConfig
 
 __all__ = [
@@ -31,6 +36,7 @@ __all__ = [
     "SCHEMAS",
     "BenchmarkConfig",
     "Component",
+    "DashboardConfig",
     "EvaluateConfig",
     "EvaluationConfig",
     "Group",
@@ -42,6 +48,7 @@ __all__ = [
     "OptimConfig",
     "Plain",
     "PlanConfig",
+    "ReportConfig",
     "ReproduceConfig",
     "Section",
     "StrategyConfig",
@@ -52,6 +59,8 @@ __all__ = [
     "UpdateConfig",
     "Value",
     "artifacts",
+    "check_models",
+    "check_optimizer",
     "choices",
     "compose",
     "config_folder",
@@ -60,10 +69,13 @@ __all__ = [
     "leaves",
     "mapped",
     "members",
+    "named_models",
     "plain",
+    "policy_keys",
     "read_config",
     "reference_page",
     "renamed",
+    "require_model_path",
     "unknown_key",
     "within",
 ]

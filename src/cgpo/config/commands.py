@@ -9,7 +9,7 @@ from annotated_types import Ge, Gt, Le
 from pydantic import BeforeValidator, Field
 
 from cgpo.bounds import Unit
-from cgpo.config.sections import Count, Example, Listed, Named, Section, Whole
+from cgpo.config.sections import Count, Example, Listed, Named, Names, Section, Whole
 from cgpo.config.training import Quantization, TrainConfig
 
 
@@ -190,3 +190,31 @@ class PlanConfig(TrainConfig):
 
     plan: PlanSettings
     """The machine, and what is shown of the estimate."""
+
+
+class ReportConfig(Section):
+    """What `cgpo report` reads."""
+
+    runs: Annotated[Names, Example("the runs to show, or folders around them: cgpo report runs/")]
+    """The folders of runs, or folders that have runs below them."""
+    output: str
+    """The page that is written."""
+    overwrite: bool
+    """Whether a page that is there already is replaced."""
+    samples: Annotated[int, Ge(0), Unit("samples")]
+    """The most samples of a run that the page shows, the latest ones."""
+
+
+class DashboardConfig(Section):
+    """What `cgpo dashboard` reads."""
+
+    runs: Annotated[Names, Example("the runs whose tasks and judges it shows: cgpo dashboard runs/")]
+    """The folders of runs, or folders that have runs below them."""
+    entity: Annotated[str, Example("a user or team at W&B, entity=my-team")]
+    """The user or team at W&B that the dashboard belongs to."""
+    project: str
+    """W&B's project."""
+    name: str
+    """What the dashboard is called."""
+    save: bool
+    """Whether it is saved in W&B; false only says which panels it would have."""

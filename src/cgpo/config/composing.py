@@ -28,6 +28,8 @@ ROOTS: Mapping[str, str] = {
     "benchmark": "benchmark",
     "reproduce": "reproduce",
     "plan": "plan",
+    "report": "report",
+    "dashboard": "dashboard",
 }
 """The file of `conf/` that each command starts from."""
 MISSING = re.compile(r"Missing mandatory value: (?P<key>\S+)")

@@ -12,8 +12,14 @@ from cgpo.bounds import Unit
 from cgpo.config.sections import Count, Listed, Positive, Section, Values, Whole
 from cgpo.errors import UserError
 
-TAKEN = {"strategy": "strategy", "devices": "devices", "num_nodes": "nodes", "precision": "precision"}
-"""Options of `lightning.Trainer` that have keys of their own."""
+TAKEN = {
+    "strategy": "trainer.strategy",
+    "devices": "trainer.devices",
+    "num_nodes": "trainer.nodes",
+    "precision": "trainer.precision",
+    "plugins": "the run itself",
+}
+"""Options of `lightning.Trainer` that have keys of their own, or that a run sets."""
 
 
 class LoraConfig(Section):
@@ -121,7 +127,7 @@ class TrainerConfig(Section):
     def _consistent(self) -> TrainerConfig:
         for option in self.options:
             if option in TAKEN:
-                raise UserError(f"trainer.options.{option}: this is set by trainer.{TAKEN[option]}")
+                raise UserError(f"trainer.options.{option}: this is set by {TAKEN[option]}")
         if (
             self.strategy == "single"
             and (processes := self.nodes * (1 if self.devices == "auto" else self.devices)) > 1

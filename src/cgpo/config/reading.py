@@ -9,7 +9,15 @@ from typing import Literal, TypeVar, overload
 from omegaconf import DictConfig
 from pydantic import ValidationError
 
-from cgpo.config.commands import BenchmarkConfig, JudgeFileConfig, PlanConfig, ReproduceConfig, TrainJudgeConfig
+from cgpo.config.commands import (
+    BenchmarkConfig,
+    DashboardConfig,
+    JudgeFileConfig,
+    PlanConfig,
+    ReportConfig,
+    ReproduceConfig,
+    TrainJudgeConfig,
+)
 from cgpo.config.components import Component, Value, artifacts, check_components, components
 from cgpo.config.composing import MissingKeyError, members, tree_of, typed_overrides
 from cgpo.config.evaluating import finished_evaluation, with_policies
@@ -45,6 +53,8 @@ SCHEMAS: Mapping[str, type[Section]] = {
     "benchmark": BenchmarkConfig,
     "reproduce": ReproduceConfig,
     "plan": PlanConfig,
+    "report": ReportConfig,
+    "dashboard": DashboardConfig,
 }
 """What each command reads."""
 
@@ -73,6 +83,12 @@ def read_config(
 ) -> ReproduceConfig: ...
 @overload
 def read_config(composed: DictConfig, command: Literal["plan"], run_folder: Path | None = None) -> PlanConfig: ...
+@overload
+def read_config(composed: DictConfig, command: Literal["report"], run_folder: Path | None = None) -> ReportConfig: ...
+@overload
+def read_config(
+    composed: DictConfig, command: Literal["dashboard"], run_folder: Path | None = None
+) -> DashboardConfig: ...
 @overload
 def read_config(composed: DictConfig, command: str, run_folder: Path | None = None) -> Section: ...
 def read_config(composed: DictConfig, command: str, run_folder: Path | None = None) -> Section:

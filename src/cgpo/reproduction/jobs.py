@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cgpo.config import ReproduceConfig
 from cgpo.errors import UserError
 
 
@@ -53,66 +54,18 @@ class Comparison:
         return method.seeds or self.seeds
 
 
-KEYS = {"title", "overrides", "path", "from", "seeds"}
-
-
-def comparison_of(config: Mapping[str, Any]) -> Comparison:
-    """The comparison that a configuration describes.
-
-    Args:
-        config: with `seeds`, `training`, `evaluation`, `methods`, and `overrides`, which every run is given last.
-
-    Raises:
-        UserError: a method is not whole, or starts from one that is not there.
-    """
-    seeds = _seeds("seeds", config["seeds"])
-    if not seeds:
-        raise UserError("seeds: name at least one, such as seeds=[0]")
-    own = tuple(config["overrides"] or ())
-    methods = {name: _method(name, entry or {}) for name, entry in config["methods"].items() if entry is not None}
-    if not methods:
-        raise UserError("methods: there is nothing to compare")
-    for method in methods.values():
-        if method.start is not None:
-            _check_start(method, methods, seeds)
-    evaluation = config["evaluation"]
-    return Comparison(seeds, (*config["training"], *own), None if evaluation is None else (*evaluation, *own), methods)
-
-
-def _method(name: str, entry: Mapping[str, Any]) -> Method:
-    where = f"methods.{name}"
-    if unknown := sorted(set(entry) - KEYS):
-        raise UserError(f"{where}.{unknown[0]}: there is no such key; choose {', '.join(sorted(KEYS))}")
-    if entry.get("path") and (entry.get("overrides") or entry.get("from")):
-        raise UserError(f"{where}: a path is evaluated as it is; leave overrides and from out, or the path")
-    if not entry.get("path") and not entry.get("overrides"):
-        raise UserError(f"{where}: write overrides, what it gives to cgpo.train, or path, a policy that is there")
-    return Method(
-        name,
-        str(entry.get("title") or name),
-        tuple(entry.get("overrides") or ()),
-        entry.get("path"),
-        entry.get("from"),
-        _seeds(f"{where}.seeds", entry.get("seeds") or ()),
-    )
-
-
-def _check_start(method: Method, methods: Mapping[str, Method], seeds: Sequence[int]) -> None:
-    where = f"methods.{method.name}.from"
-    start = methods.get(str(method.start))
-    if start is None or start.path is not None:
-        raise UserError(f"{where} is {method.start!r}: it must be a method that is trained")
-    if start.start is not None:
-        raise UserError(f"{where}: {start.name} itself starts from {start.start}; only one such step is taken")
-    if missing := set(method.seeds or seeds) - set(start.seeds or seeds):
-        raise UserError(f"{where}: {start.name} has no run with seed {min(missing)}")
-
-
-def _seeds(where: str, given: Any) -> tuple[int, ...]:
-    seeds = tuple(given) if isinstance(given, list | tuple) else (given,)
-    if not all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in seeds):
-        raise UserError(f"{where} is {given!r}: seeds are whole numbers of at least 0")
-    return tuple(dict.fromkeys(seeds))
+def comparison_of(config: ReproduceConfig) -> Comparison:
+    """The comparison that a configuration describes."""
+    own = config.overrides
+    methods = {
+        name: Method(
+            name, entry.title or name, entry.overrides or (), entry.path, entry.start, tuple(dict.fromkeys(entry.seeds or ()))
+        )
+        for name, entry in config.methods.items()
+        if entry is not None
+    }
+    evaluation = None if config.evaluation is None else (*config.evaluation, *own)
+    return Comparison(tuple(dict.fromkeys(config.seeds)), (*config.training, *own), evaluation, methods)
 
 
 EVALUATION = "evaluation"
@@ -125,14 +78,14 @@ class Job:
     """A command that leaves a folder.
 
     Attributes:
-        module: of the command, such as `cgpo.train`.
+        verb: of `cgpo`, such as `train`.
         overrides: its arguments, but for the folder.
         folder: where its run lies.
         result: the file that is there exactly when it ended well.
         after: folders of the jobs that must have ended before.
     """
 
-    module: str
+    verb: str
     overrides: tuple[str, ...]
     folder: Path
     result: str
@@ -140,8 +93,8 @@ class Job:
 
     @property
     def arguments(self) -> list[str]:
-        """What follows `python -m`."""
-        return [self.module, *self.overrides, f"hydra.run.dir={self.folder}"]
+        """What follows `cgpo`."""
+        return [self.verb, *self.overrides, f"hydra.run.dir={self.folder}"]
 
     @property
     def done(self) -> bool:
@@ -182,7 +135,7 @@ def _training(comparison: Comparison, method: Method, seed: int, folder: Path) -
         after = (run_folder(folder, comparison.methods[method.start], seed),)
         own.append(f"model.path='{after[0] / 'policy'}'")
     return Job(
-        "cgpo.train",
+        "train",
         (*comparison.training, *own, f"seed={seed}"),
         run_folder(folder, method, seed),
         "summary.json",
@@ -203,7 +156,7 @@ def _evaluation(comparison: Comparison, overrides: Sequence[str], seed: int, fol
             after.append(run)
     given = ",".join(f"{name}:'{path}'" for name, path in policies.items())
     return Job(
-        "cgpo.cli.evaluate",
+        "evaluate",
         (*overrides, f"policies={{{given}}}", f"seed={seed}"),
         folder / EVALUATION / f"seed_{seed}",
         "evaluation.json",
@@ -224,7 +177,7 @@ def prepare(job: Job) -> None:
                 job.folder.rename(aside)
                 break
     job.folder.mkdir(parents=True, exist_ok=True)
-    _record(job).write_text(json.dumps({"module": job.module, "overrides": job.overrides}, indent=2))
+    _record(job).write_text(json.dumps({"verb": job.verb, "overrides": job.overrides}, indent=2))
 
 
 def check_unchanged(jobs: Sequence[Job]) -> None:

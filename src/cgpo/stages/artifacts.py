@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from cgpo.config import ARTIFACT, Component, Value, mapped, plain
 from cgpo.errors import UserError
 from cgpo.files import file_fingerprints
 
-PREFIX = "artifact:"
 VERSION = 1
 """Raised when the same configuration would give something else than before."""
 
@@ -37,16 +37,16 @@ class ArtifactStore:
 
     Args:
         folder: where artifacts lie.
-        recipes: name → the configuration of its stage.
-        make: makes a stage of a configuration without references.
+        recipes: name → its stage.
+        make: makes a stage that names no artifacts any more.
         announce: told, in one line, what is built and what is reused.
     """
 
     def __init__(
         self,
         folder: Path,
-        recipes: Mapping[str, Any],
-        make: Callable[[Any], Stage],
+        recipes: Mapping[str, Component],
+        make: Callable[[Value], Stage],
         announce: Callable[[str], None],
     ) -> None:
         self.folder = folder
@@ -55,13 +55,13 @@ class ArtifactStore:
         self._make = make
         self._announce = announce
 
-    def resolve(self, config: Any) -> Any:
-        """A configuration with every reference replaced by the folder of its artifact, built if it is missing.
+    def resolve(self, value: Value) -> Value:
+        """A value with every reference replaced by the folder of its artifact, built if it is missing.
 
         Raises:
             UserError: a reference names no recipe.
         """
-        return _replaced(config, lambda name: str(self.path(name)))
+        return _replaced(value, lambda name: str(self.path(name)))
 
     def path(self, name: str) -> Path:
         """An artifact's folder, built if it is missing."""
@@ -79,17 +79,17 @@ class ArtifactStore:
     def key(self, name: str) -> str:
         """Hash of the recipe, of the files that it names, and of all it depends on."""
         recipe = _replaced(self._recipe(name), lambda other: f"{other}@{self.key(other)}")
-        files = file_fingerprints(self._recipe(name))
-        text = json.dumps([VERSION, name, recipe, *([files] if files else [])], sort_keys=True)
+        files = file_fingerprints(plain(self._recipe(name)))
+        text = json.dumps([VERSION, name, plain(recipe), *([files] if files else [])], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def _recipe(self, name: str) -> Any:
+    def _recipe(self, name: str) -> Component:
         if name not in self._recipes:
             known = ", ".join(sorted(self._recipes)) or "none"
-            raise UserError(f"{PREFIX}{name}: there is no recipe of that name under `pipeline` (there are: {known})")
+            raise UserError(f"{ARTIFACT}{name}: there is no recipe of that name under `pipeline` (there are: {known})")
         return self._recipes[name]
 
-    def _build(self, name: str, recipe: Any, folder: Path) -> None:
+    def _build(self, name: str, recipe: Value, folder: Path) -> None:
         self._announce(f"{name}: not there yet, made now")
         unfinished = folder.with_name(f"{folder.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -98,7 +98,7 @@ class ArtifactStore:
             start = time.perf_counter()
             self._make(recipe).build(unfinished)
             self.seconds[name] = time.perf_counter() - start
-            (unfinished / "recipe.json").write_text(json.dumps(recipe, indent=2, sort_keys=True))
+            (unfinished / "recipe.json").write_text(json.dumps(plain(recipe), indent=2, sort_keys=True))
             unfinished.rename(folder)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -116,18 +116,11 @@ class ArtifactStore:
             yield
 
 
-def references(config: Any) -> list[str]:
-    """The names of all artifacts that a configuration refers to, in order."""
-    found: list[str] = []
-    _replaced(config, lambda name: found.append(name) or "")
-    return found
+def _replaced(value: Value, replace: Callable[[str], str]) -> Value:
+    """A value in which every `artifact:NAME` is something else."""
 
+    def change(_: str, leaf: Value) -> Value:
+        named = isinstance(leaf, str) and leaf.startswith(ARTIFACT)
+        return replace(leaf.removeprefix(ARTIFACT)) if named else leaf
 
-def _replaced(config: Any, replace: Callable[[str], str]) -> Any:
-    if isinstance(config, Mapping):
-        return {key: _replaced(value, replace) for key, value in config.items()}
-    if isinstance(config, list | tuple):
-        return [_replaced(value, replace) for value in config]
-    if isinstance(config, str) and config.startswith(PREFIX):
-        return replace(config.removeprefix(PREFIX))
-    return config
+    return mapped(value, change)

@@ -53,7 +53,7 @@ class BaselineCache:
         expert: the task, whose reward model, judges and sampler are used.
         reference: the policy a baseline is drawn from where the row has no golden response (option 2).
         seed: of those draws; a prompt's draw depends on the seed and its key alone.
-        option: `golden` takes the row's response where it has one; `reference` always draws.
+        option: `golden` takes the row's response where it has one; `sampled` always draws.
     """
 
     def __init__(self, expert: Expert, reference: Policy, seed: int, option: str = "golden") -> None:

@@ -10,13 +10,11 @@ import torch
 from lightning import Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+from cgpo.config import TrainerConfig, plain
 from cgpo.distributed.rendezvous import Rendezvous
 from cgpo.errors import UserError
-from cgpo.training.strategies import STRATEGIES, Joined, strategy_of
+from cgpo.training.strategies import Joined, strategy_of
 
-PRECISIONS = ("32-true", "bf16-mixed", "bf16-true")
-OWN = ("strategy", "devices", "num_nodes", "precision", "plugins")
-"""Options of `lightning.Trainer` that have keys of their own here, or that a run sets itself."""
 ON_A_CPU = 2
 """Processes where the number is left to us and there is no GPU."""
 
@@ -76,41 +74,25 @@ class Hardware:
         )
 
 
-def hardware_of(config: Mapping[str, Any]) -> Hardware:
+def hardware_of(trainer: TrainerConfig) -> Hardware:
     """The hardware that the configuration's group `trainer` asks for.
 
     Raises:
         UserError: naming the key and what it must be.
     """
-    _choice("strategy", config["strategy"], STRATEGIES)
-    _choice("precision", config["precision"], PRECISIONS)
-    options = dict(config["options"])
-    for key in OWN:
-        if key in options:
-            name = {"num_nodes": "nodes"}.get(key, key)
-            raise UserError(f"trainer.options.{key}: this is set by trainer.{name}")
-    for key in ("nodes", "tensor_parallel"):
-        _whole(key, config[key])
-    if config["devices"] != "auto":
-        _whole("devices", config["devices"])
-    single = config["strategy"] == "single"
-    devices = config["devices"] if config["devices"] != "auto" else 1 if single else _devices(options)
+    devices = trainer.devices
+    if devices == "auto":
+        devices = 1 if trainer.strategy == "single" else _devices(trainer.options)
+    trainer.check_parallel(devices)
+    options = plain(trainer.options)
     found = Hardware(
-        strategy=config["strategy"],
+        strategy=trainer.strategy,
         devices=devices,
-        nodes=config["nodes"],
-        tensor_parallel=config["tensor_parallel"],
-        precision=config["precision"],
-        options=options,
+        nodes=trainer.nodes,
+        tensor_parallel=trainer.tensor_parallel,
+        precision=trainer.precision,
+        options=options if isinstance(options, Mapping) else {},
     )
-    if single and found.processes > 1:
-        raise UserError(f"trainer.devices: {found.processes} processes need trainer=ddp or trainer=fsdp")
-    if found.tensor_parallel > 1 and found.strategy != "fsdp":
-        raise UserError(f"trainer.tensor_parallel is {found.tensor_parallel}: this needs trainer=fsdp_tp")
-    if found.processes % found.tensor_parallel:
-        raise UserError(
-            f"trainer.tensor_parallel is {found.tensor_parallel}: it must divide the {found.processes} processes"
-        )
     _check_options(found)
     return found
 
@@ -147,13 +129,3 @@ def _check_options(found: Hardware) -> None:
     available = torch.cuda.device_count()
     if found.options.get("accelerator") in ("gpu", "cuda") and found.devices > available:
         raise UserError(f"trainer.devices is {found.devices}: this machine has {available} GPUs")
-
-
-def _choice(key: str, value: Any, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise UserError(f"trainer.{key} is {value!r}: choose {', '.join(choices)}")
-
-
-def _whole(key: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise UserError(f"trainer.{key} is {value!r}: it must be a whole number of at least 1")

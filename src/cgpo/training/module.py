@@ -22,7 +22,7 @@ from cgpo.distributed.sharding import gathered_weights, is_sharded, models_of
 from cgpo.judges.panel.panel import PeerPanel
 from cgpo.policy.causal import CausalPolicy
 from cgpo.seeds import derived_seed
-from cgpo.tasks.baseline_responses import BaselineCache, BaselineResponse
+from cgpo.tasks.baseline_responses import BaselineCache
 from cgpo.tasks.expert import Expert
 from cgpo.tasks.task import Task, bind_tasks
 from cgpo.training.finite_checks import not_finite
@@ -31,7 +31,7 @@ from cgpo.training.placement import shard_all
 from cgpo.training.schedule import whole_run
 from cgpo.training.steps import Batch
 from cgpo.training.strategies import meshes_of, processes_of
-from cgpo.training.update import ConstrainedUpdate
+from cgpo.training.update import ConstrainedUpdate, UpdateInputs
 from cgpo.types import Prompt, Rollout, TrainingBatch, Verdicts
 
 OptimizerFactory = Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
@@ -53,7 +53,7 @@ class JudgedRollout:
     """A task's batch as its optimizer sees it, with what its gradient needs."""
 
     rollout: Rollout
-    baselines: Sequence[BaselineResponse]
+    inputs: UpdateInputs
     training_batch: TrainingBatch
 
 
@@ -86,7 +86,7 @@ class CGPOModule(LightningHooks):
         seed: of the run; every random number is derived from it.
         learning_rate: of AdamW, at its highest, where there is no `weight_optimizer`.
         clip_norm: the gradient's largest norm, the critic's apart from the policy's; `None` leaves it.
-        baseline: where baseline responses come from, see `BaselineCache`.
+        baseline_responses: where they come from, `golden` or `sampled`, see `BaselineCache`.
         mixed: where models are sharded, compute in bfloat16 on weights in full precision.
         reference: `π_ref`, where it is to stay where it is, and whole; by default the policy as it is now, beside it.
 
@@ -104,7 +104,7 @@ class CGPOModule(LightningHooks):
         seed: int = 0,
         learning_rate: float = LEARNING_RATE,
         clip_norm: float | None = 1.0,
-        baseline: str = "golden",
+        baseline_responses: str = "golden",
         mixed: bool = False,
         reference: CausalPolicy | None = None,
     ) -> None:
@@ -122,8 +122,9 @@ class CGPOModule(LightningHooks):
         self.mixed = mixed
         self._weight_optimizer = weight_optimizer or partial(torch.optim.AdamW, lr=learning_rate, weight_decay=0.0)
         self._schedule = schedule
-        self.baseline = baseline
+        self.baseline_responses = baseline_responses
         self.processes = ALONE
+        self.optimizer_states = {expert.name: expert.optimizer.initial_state() for expert in self.experts}
         self.problems: dict[str, str] = {}
         self.baselines = self._baselines()
         sizes = [expert.batch_size for expert in self.experts]
@@ -213,25 +214,24 @@ class CGPOModule(LightningHooks):
         self.prepare_baselines(expert, rollout.prompts)
         with self.stage("reference", expert):
             texts = self.baselines[expert.name].texts(rollout.prompts)
-            forward = self.update.forward(self.policy, self.reference, expert, rollout, texts)
+            inputs = self.update.inputs(self.policy, expert, rollout, texts)
+            forward = self.update.forward(self.policy, self.reference, rollout, inputs)
         with self.stage("judges", expert):
             verdicts = pending.verdicts.result()
             baselines = self.baselines[expert.name].lookup(rollout.prompts)
         self.notify("on_verdicts", expert, rollout, verdicts)
-        training_batch = self.update.score(rollout, forward, pending.reward, verdicts, baselines)
+        training_batch = self.update.score(rollout, inputs, forward, pending.reward, verdicts, baselines)
         self.notify("on_training_batch", expert, rollout, verdicts, training_batch)
-        return JudgedRollout(rollout, baselines, training_batch)
+        return JudgedRollout(rollout, inputs, training_batch)
 
     def refresh_batch(self, expert: Expert, judged: JudgedRollout) -> JudgedRollout:
         """The same responses at the weights of now."""
         with self.stage("update", expert):
-            return replace(
-                judged, training_batch=self.update.refresh(self.policy, judged.rollout, judged.training_batch)
-            )
+            training_batch = self.update.refresh(self.policy, judged.inputs, judged.training_batch)
+            return replace(judged, training_batch=training_batch)
 
     def accumulate_gradient(self, expert: Expert, judged: JudgedRollout) -> None:
         """Adds `ρ_l` times a task's gradient to the policy's, unless a number of its batch is not finite."""
-        rollout, baselines = judged.rollout, judged.baselines
         with self.stage("gather", expert):
             offset = self._offsets[expert.name]
             whole, rows = gather_batch(judged.training_batch, self.processes, expert.batch_size, offset)
@@ -239,7 +239,10 @@ class CGPOModule(LightningHooks):
             self.problems[expert.name] = problem
             return
         with self.stage("update", expert):
-            objective = self.update.backward(self.policy, expert, rollout, whole, baselines, self.manual_backward, rows)
+            state = self.optimizer_states[expert.name]
+            objective, self.optimizer_states[expert.name] = self.update.backward(
+                self.policy, expert, judged.inputs, whole, state, self.manual_backward, rows
+            )
         self.notify("on_objective", expert, objective)
 
     def clip_and_average(self) -> None:
@@ -273,7 +276,7 @@ class CGPOModule(LightningHooks):
         self.baselines = self._baselines()
 
     def _baselines(self) -> dict[str, BaselineCache]:
-        return {e.name: BaselineCache(e, self.reference, self.seed, self.baseline) for e in self.experts}
+        return {e.name: BaselineCache(e, self.reference, self.seed, self.baseline_responses) for e in self.experts}
 
     @contextmanager
     def stage(self, name: str, expert: Expert | None = None) -> Iterator[None]:
