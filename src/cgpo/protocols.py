@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from cgpo.types import Objective, Prompt, Rollout, Sample, TrainingBatch, Verdicts
+from cgpo.types import Prompt, Rollout, Sample, Verdicts
 
 
 class Policy(Protocol):
@@ -118,21 +118,3 @@ class JudgePanel(Protocol):
 
     def load_state_dict(self, states: Sequence[Mapping[str, Any]]) -> None:
         """Takes over the states of one process, or of several together."""
-
-
-class ConstrainedOptimizer(Protocol):
-    """A task's objective: a pure function of its whole batch."""
-
-    @property
-    def uses_baseline_logprobs(self) -> bool:
-        """Whether the objective is differentiated by the baseline responses' log-probabilities too."""
-        ...
-
-    @property
-    def min_responses(self) -> int:
-        """The fewest responses to a prompt that the objective can work with."""
-        ...
-
-    def __call__(self, batch: TrainingBatch) -> Objective:
-        """The loss and its metrics."""
-        ...

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from cgpo.protocols import ConstrainedOptimizer
+from cgpo.optimizer.base import ConstrainedOptimizer, OptimizerState
 from cgpo.types import Baseline, Objective, TrainingBatch
 
 
@@ -73,12 +73,20 @@ def _identity(response: Response, index: int) -> int:
 
 def differentiate(optimizer: ConstrainedOptimizer, batch: TrainingBatch) -> tuple[Objective, Tensor, Tensor | None]:
     """The objective, its gradient by the responses' log-probabilities, and by the baselines' where it has one."""
+    return differentiate_in(optimizer, batch, optimizer.initial_state())[:3]
+
+
+def differentiate_in(
+    optimizer: ConstrainedOptimizer, batch: TrainingBatch, state: OptimizerState
+) -> tuple[Objective, Tensor, Tensor | None, OptimizerState]:
+    """The same in a state, with the next state."""
     logprobs = batch.logprobs.clone().requires_grad_()
     baseline = batch.baseline.logprobs.clone().requires_grad_()
-    objective = optimizer(replace(batch, logprobs=logprobs, baseline=replace(batch.baseline, logprobs=baseline)))
+    leaves = replace(batch, logprobs=logprobs, baseline=replace(batch.baseline, logprobs=baseline))
+    objective, state = optimizer.advance(leaves, state)
     own, fallback = torch.autograd.grad(objective.loss, [logprobs, baseline], allow_unused=True)
     assert own is not None, "the loss must stay attached to the responses' log-probabilities"
-    return objective, own, fallback
+    return objective, own, fallback, state
 
 
 def token_gradients(batch: TrainingBatch, gradient: Tensor) -> list[list[list[float]]]:

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from cgpo.judges.panel.panel import Panel
 from cgpo.optimizer import GRPO, RLOO, OnlineDPO
+from cgpo.optimizer.base import ConstrainedOptimizer
 from cgpo.policy.causal import load_policy, policy_from_model
 from cgpo.policy.logprobs import response_logprobs, rollout_responses
-from cgpo.protocols import ConstrainedOptimizer
 from cgpo.rollout import DecodingSampler
 from cgpo.tasks.baseline_responses import BaselineResponse
 from cgpo.training.update import ConstrainedUpdate
@@ -53,10 +53,11 @@ class Batch:
         update, task = ConstrainedUpdate(), expert(responses_per_prompt=COPIES)
         baselines = [BaselineResponse("", 0.0, True)] * len(PROMPTS)
         texts = [baseline.text for baseline in baselines]
-        forward = update.forward(self.policy, self.reference, task, self.rollout, texts)
+        inputs = update.inputs(self.policy, task, self.rollout, texts)
+        forward = update.forward(self.policy, self.reference, self.rollout, inputs)
         verdicts = Panel({}).judge(self.rollout.samples)
-        scored = update.score(self.rollout, forward, REWARDS.flatten(), verdicts, baselines)
-        return replace(update.refresh(self.policy, self.rollout, scored), reward=REWARDS)
+        scored = update.score(self.rollout, inputs, forward, REWARDS.flatten(), verdicts, baselines)
+        return replace(update.refresh(self.policy, inputs, scored), reward=REWARDS)
 
     def ours(self, optimizer: ConstrainedOptimizer) -> tuple[float, Tensor]:
         self.policy.model.zero_grad()

@@ -9,7 +9,7 @@ from tests.optimizer.batches import Response, Row, differentiate, scored, token_
 
 from cgpo.errors import UserError
 from cgpo.optimizer import DPO, GRPO, RAFT, REINFORCE, RLOO, OnlineDPO
-from cgpo.protocols import ConstrainedOptimizer
+from cgpo.optimizer.base import ConstrainedOptimizer
 
 LN2, LN3 = math.log(2.0), math.log(3.0)
 BASELINES: list[ConstrainedOptimizer] = [REINFORCE(), RLOO(), GRPO(), RAFT(), OnlineDPO()]
@@ -141,7 +141,7 @@ def test_verdicts_and_padding_change_nothing(optimizer: ConstrainedOptimizer) ->
         (lambda: GRPO(clip=0), "GRPO.clip is 0"),
         (lambda: OnlineDPO(beta=0), "OnlineDPO.beta is 0"),
         (lambda: DPO(beta=-1), "DPO.beta is -1"),
-        (lambda: OnlineDPO(loss="hinge"), "OnlineDPO.loss is 'hinge': choose dpo, ipo, slic"),
+        (lambda: OnlineDPO(loss="hinge"), "OnlineDPO.loss is 'hinge': it must be dpo, ipo or slic"),
     ],
 )
 def test_hyper_parameters_are_checked(build: object, message: str) -> None:

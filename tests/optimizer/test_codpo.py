@@ -9,7 +9,6 @@ from tests.optimizer.batches import Response, Row, differentiate, scored, token_
 
 from cgpo.errors import UserError
 from cgpo.optimizer import CODPO
-from cgpo.optimizer.codpo import select_pairs
 
 LN3 = math.log(3.0)
 
@@ -19,8 +18,8 @@ def of(reward: float, satisfied: bool = True, decided: bool = True, identity: in
 
 
 def pair(*responses: Response) -> tuple[int, int] | None:
-    positive, negative, paired = select_pairs(scored([Row(responses)]))
-    return (int(positive), int(negative)) if paired else None
+    chosen = CODPO().choose(scored([Row(responses)]))
+    return (int(chosen.better), int(chosen.worse)) if chosen.exists else None
 
 
 def test_the_loss_and_its_gradient() -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tests.optimizer.batches import Response, Row, differentiate, scored
+from tests.optimizer.batches import Response, Row, differentiate_in, scored
 
 from cgpo.errors import UserError
 from cgpo.optimizer import PPO, REINFORCE, Lagrangian
@@ -19,11 +19,11 @@ def batch(*violated: bool, judge: str = "code") -> TrainingBatch:
 def test_a_multiplier_grows_with_the_excess_and_prices_the_next_batch() -> None:
     # Rate 1/2 against 0.1: λ = 0 + 0.5·0.4 = 0.2, then 0.4
     optimizer = Lagrangian(REINFORCE(beta=0.0), learning_rate=0.5, limit=0.1)
-    first, gradient, _ = differentiate(optimizer, batch(False, True))
+    first, gradient, _, state = differentiate_in(optimizer, batch(False, True), optimizer.initial_state())
     # Priced at λ = 0: rewards 0 and 2, mean 1, over 2
     assert gradient.flatten().tolist() == [0.5, -0.5]
     assert first.metrics["multiplier/code"] == pytest.approx(0.2)
-    second, gradient, _ = differentiate(optimizer, batch(False, True))
+    second, gradient, _, _ = differentiate_in(optimizer, batch(False, True), state)
     # λ = 0.2: rewards 0 and 1.8, over 1.2: 0 and 1.5; mean 0.75
     assert gradient.flatten().tolist() == pytest.approx([0.375, -0.375])
     assert second.metrics["penalised_reward"] == pytest.approx(0.75)
@@ -32,7 +32,11 @@ def test_a_multiplier_grows_with_the_excess_and_prices_the_next_batch() -> None:
 
 def test_a_multiplier_falls_to_zero_and_no_further() -> None:
     optimizer = Lagrangian(REINFORCE(), learning_rate=1.0, limit=0.5, initial=0.75)
-    assert [optimizer(batch(False, False)).metrics["multiplier/code"] for _ in range(3)] == [0.25, 0.0, 0.0]
+    state, found = optimizer.initial_state(), []
+    for _ in range(3):
+        objective, state = optimizer.advance(batch(False, False), state)
+        found.append(objective.metrics["multiplier/code"])
+    assert found == [0.25, 0.0, 0.0]
 
 
 def test_each_judge_has_its_own() -> None:
@@ -40,8 +44,19 @@ def test_each_judge_has_its_own() -> None:
     both = replace(
         batch(True, True), violated={"code": torch.tensor([[True, True]]), "math": torch.tensor([[False, True]])}
     )
-    optimizer(both)
-    assert optimizer.multipliers == {"code": 1.0, "math": 0.5}
+    _, state = optimizer.advance(both, optimizer.initial_state())
+    assert state == {"multipliers": {"code": 1.0, "math": 0.5}, "inner": {}}
+
+
+def test_a_state_goes_in_and_another_comes_out() -> None:
+    optimizer = Lagrangian(Lagrangian(REINFORCE(), learning_rate=2.0, limit=0.5), learning_rate=1.0, limit=0.0)
+    before = optimizer.initial_state()
+    first, after = optimizer.advance(batch(True, True), before)
+    assert before == {"multipliers": {}, "inner": {"multipliers": {}, "inner": {}}}
+    assert after == {"multipliers": {"code": 1.0}, "inner": {"multipliers": {"code": 1.0}, "inner": {}}}
+    again, same = optimizer.advance(batch(True, True), before)
+    assert (again.metrics, same) == (first.metrics, after)
+    assert optimizer(batch(True, True)).metrics == first.metrics, "called, it is in its initial state"
 
 
 def test_it_needs_what_the_optimizer_inside_needs() -> None:

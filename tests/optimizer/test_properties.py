@@ -12,7 +12,7 @@ from tests.optimizer import plain
 from tests.optimizer.batches import Response, Row, differentiate, scored, token_gradients
 
 from cgpo.optimizer import CODPO, CRPG, CRRAFT
-from cgpo.protocols import ConstrainedOptimizer
+from cgpo.optimizer.base import ConstrainedOptimizer
 
 QUARTERS = st.integers(-20, 0).map(lambda i: i / 4)
 """Log-probabilities whose sums are exact, so that `ρ = KL_max` means the same in both implementations."""

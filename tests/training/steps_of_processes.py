@@ -69,7 +69,7 @@ def module_of(name: str, folder: Path) -> CGPOModule:
     if name.startswith(ADAPTED):
         stir(policy.model)
     update = ConstrainedUpdate(30)
-    if getattr(optimizer, "uses_values", False):
+    if optimizer.uses_values:
         update = ConstrainedUpdate(30, epochs=2, critic_learning_rate=0.02)
     return CGPOModule(
         policy,

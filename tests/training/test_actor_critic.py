@@ -8,7 +8,7 @@ import torch
 from tests.policy.tiny import prompt, tiny_policy
 from tests.tasks.fakes import expert
 from tests.training.test_module import RATE, fit, module_of, weights
-from tests.training.test_update import BASELINES, Batch, assert_same
+from tests.training.test_update import Batch, assert_same
 from torch import Tensor
 
 from cgpo.errors import UserError
@@ -39,7 +39,7 @@ def test_both_gradients_are_those_of_one_plain_backward_pass(max_tokens: int) ->
     update = ConstrainedUpdate(max_tokens, critic_learning_rate=0.1)
     critic = lively(update, batch)
     training_batch = batch.training_batch(update)
-    update.backward(batch.policy, batch.expert, batch.rollout, training_batch, BASELINES, Tensor.backward)
+    update.backward(batch.policy, batch.expert, batch.inputs(update), training_batch, {}, Tensor.backward)
     found = gradients(batch.policy.model, critic)
 
     for model in (batch.policy.model, critic):

@@ -88,9 +88,10 @@ def gradient_alone(task: Expert) -> Tensor:
     rollout = task.sampler.sample(policy, prompts, task.responses_per_prompt, seeds)
     baselines = helper.baselines[task.name].lookup(prompts)
     reward, verdicts = task.reward.score(rollout.samples), task.panel.judge(rollout.samples)
-    forward = update.forward(policy, reference, task, rollout, [baseline.text for baseline in baselines])
-    training_batch = update.score(rollout, forward, reward, verdicts, baselines)
-    update.backward(policy, task, rollout, training_batch, baselines, Tensor.backward)
+    inputs = update.inputs(policy, task, rollout, [baseline.text for baseline in baselines])
+    forward = update.forward(policy, reference, rollout, inputs)
+    training_batch = update.score(rollout, inputs, forward, reward, verdicts, baselines)
+    update.backward(policy, task, inputs, training_batch, {}, Tensor.backward)
     return torch.cat([p.grad.flatten() for p in policy.model.parameters() if p.grad is not None])
 
 

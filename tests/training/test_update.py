@@ -11,13 +11,13 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from cgpo.optimizer import CODPO, CRPG, CRRAFT
+from cgpo.optimizer.base import ConstrainedOptimizer
 from cgpo.policy.causal import CausalPolicy
 from cgpo.policy.logprobs import baseline_responses, response_logprobs, rollout_responses
-from cgpo.protocols import ConstrainedOptimizer
 from cgpo.rollout import DecodingSampler
 from cgpo.tasks.baseline_responses import BaselineResponse
 from cgpo.tasks.expert import Expert
-from cgpo.training.update import ConstrainedUpdate
+from cgpo.training.update import ConstrainedUpdate, UpdateInputs
 from cgpo.types import Prompt, Rollout, TrainingBatch, Verdicts
 
 PROMPTS = [prompt(5, 6, 7, 8), prompt(9), prompt(10, 11)]
@@ -58,16 +58,19 @@ class Batch:
 
     def training_batch(self, update: ConstrainedUpdate, rollout: Rollout | None = None) -> TrainingBatch:
         rollout = rollout or self.rollout
-        forward = update.forward(self.policy, self.reference, self.expert, rollout, TEXTS)
-        return update.score(rollout, forward, self.reward, self.verdicts, BASELINES)
+        inputs = self.inputs(update, rollout)
+        forward = update.forward(self.policy, self.reference, rollout, inputs)
+        return update.score(rollout, inputs, forward, self.reward, self.verdicts, BASELINES)
+
+    def inputs(self, update: ConstrainedUpdate, rollout: Rollout | None = None) -> UpdateInputs:
+        return update.inputs(self.policy, self.expert, rollout or self.rollout, TEXTS)
 
     def found(self, update: ConstrainedUpdate, rollout: Rollout | None = None) -> Tensor:
         """The gradient by the update under test."""
         rollout = rollout or self.rollout
         self.policy.model.zero_grad()
-        objective = update.backward(
-            self.policy, self.expert, rollout, self.training_batch(update, rollout), BASELINES, Tensor.backward
-        )
+        inputs, training_batch = self.inputs(update, rollout), self.training_batch(update, rollout)
+        objective, _ = update.backward(self.policy, self.expert, inputs, training_batch, {}, Tensor.backward)
         assert not objective.loss.requires_grad
         return gradient(self.policy)
 
@@ -102,9 +105,8 @@ def test_the_budgets_of_this_test_cut_the_batch_differently(optimizer: Constrain
     for max_tokens in (1, 12, 30, 70, 100_000):
         backwards: list[Tensor] = []
         training_batch = batch.training_batch(ConstrainedUpdate(max_tokens))
-        ConstrainedUpdate(max_tokens).backward(
-            batch.policy, batch.expert, batch.rollout, training_batch, BASELINES, backwards.append
-        )
+        update = ConstrainedUpdate(max_tokens)
+        update.backward(batch.policy, batch.expert, batch.inputs(update), training_batch, {}, backwards.append)
         counts.append(len(backwards))
     assert counts == sorted(counts, reverse=True)
     assert counts[0] > counts[-1]
@@ -136,7 +138,8 @@ def test_gradients_are_added(optimizer: ConstrainedOptimizer) -> None:
     batch = Batch(optimizer)
     update = ConstrainedUpdate(30)
     once = batch.found(update)
-    update.backward(batch.policy, batch.expert, batch.rollout, batch.training_batch(update), BASELINES, Tensor.backward)
+    training_batch = batch.training_batch(update)
+    update.backward(batch.policy, batch.expert, batch.inputs(update), training_batch, {}, Tensor.backward)
     assert_same(gradient(batch.policy), 2 * once)
 
 

@@ -115,8 +115,9 @@ def check_judge(key: str, judge: object) -> Judge:
     Raises:
         UserError: it does not subclass `Judge`, or it is a class rather than an object.
     """
+    kind = type(judge)
     if isinstance(judge, Judge):
         return judge
     if isinstance(judge, type) and issubclass(judge, Judge):
         raise UserError(f"{key}: {judge.__name__} is the class of a judge, not a judge; call it, {judge.__name__}()")
-    raise UserError(f"{key}: {type(judge).__module__}.{type(judge).__qualname__} is not a judge; subclass cgpo.Judge")
+    raise UserError(f"{key}: {kind.__module__}.{kind.__qualname__} is not a judge; subclass cgpo.Judge")

@@ -3,36 +3,49 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Gt
 
-from cgpo.optimizer.bounds import require_positive
+from cgpo.bounds import check_fields
+from cgpo.optimizer.base import Choice, ConstrainedOptimizer
 from cgpo.optimizer.calibration import attached_zero, calibrated_reward, check_batch, log_ratio, sequence_logprob
 from cgpo.tensors import first_argmax, masked_sum, take
 from cgpo.types import Objective, TrainingBatch
 
 
 @dataclass(frozen=True)
-class CRRAFT:
+class CRRAFT(ConstrainedOptimizer):
     """CRRAFT (arXiv 2409.20370, section 4.1.2, eqs. 16–18): fine-tuning on each prompt's best permitted response.
 
     Per prompt the violated responses and those with `ρ > KL_max` are dropped; `a*` is the highest reward of the rest,
     or the baseline response `ā` where none is left and `ā` itself passes every judge; else the prompt is skipped. The
     ascent direction is `1/n Σ R_calib(s, a*) ∇ log π_w(a*|s)`, `n` the prompts of the task's batch, skipped included.
 
+    A variant that trains on other responses overrides `choose`.
+
     Attributes:
-        kl_max: KL limit of the task in nats a response.
+        kl_max: the task's KL limit in nats a response.
 
     Raises:
         UserError: a hyper-parameter is out of its range.
     """
 
-    kl_max: float
+    kl_max: Annotated[float, Gt(0)]
     uses_baseline_logprobs = True
-    min_responses = 1
 
     def __post_init__(self) -> None:
-        require_positive("CRRAFT", "kl_max", self.kl_max)
+        check_fields(self)
+
+    def choose(self, batch: TrainingBatch) -> Choice:
+        """For each prompt `a*`, the highest reward among satisfied responses within the KL limit.
+
+        Args:
+            batch: the task's whole batch.
+        """
+        eligible = batch.satisfied & batch.decided & (log_ratio(batch).detach() <= self.kl_max)
+        return Choice(first_argmax(batch.reward, eligible), eligible.any(-1))
 
     def __call__(self, batch: TrainingBatch) -> Objective:
         """The loss whose negative gradient is eq. 18.
@@ -41,21 +54,20 @@ class CRRAFT:
             batch: the task's whole batch, with the baseline responses' log-probabilities.
 
         Returns:
-            The scalar loss; metrics `chosen_prompts`, `baseline_prompts` (shares of prompts trained on a response of
-            their own, and on the baseline response) and `beyond_kl_max` (share of satisfied responses).
+            The scalar loss; metrics `chosen_prompts`, `baseline_prompts` (the shares of prompts trained on a response
+            of their own, and on the baseline response) and `beyond_kl_max` (the share of satisfied responses).
         """
         check_batch(batch)
-        satisfied = batch.satisfied & batch.decided
-        eligible = satisfied & (log_ratio(batch).detach() <= self.kl_max)
-        best = first_argmax(batch.reward, eligible)
-        chosen = eligible.any(-1)
+        choice = self.choose(batch)
+        chosen = choice.exists
         fallback = ~chosen & batch.baseline.satisfied
-        weight = take(calibrated_reward(batch.reward, batch.baseline.reward), best).masked_fill(~chosen, 0.0)
-        own = weight * take(sequence_logprob(batch), best)
+        calibrated = take(calibrated_reward(batch.reward, batch.baseline.reward), choice.response)
+        own = calibrated.masked_fill(~chosen, 0.0) * take(sequence_logprob(batch), choice.response)
         baseline = 0.5 * masked_sum(batch.baseline.logprobs, batch.baseline.response_mask)
         terms = own + torch.where(fallback, baseline, 0.0)
         n = chosen.numel()
-        beyond = (satisfied & ~eligible).sum() / satisfied.sum().clamp(min=1)
+        satisfied = batch.satisfied & batch.decided
+        beyond = (satisfied & (log_ratio(batch).detach() > self.kl_max)).sum() / satisfied.sum().clamp(min=1)
         metrics = {
             "chosen_prompts": (chosen.sum() / n).item(),
             "baseline_prompts": (fallback.sum() / n).item(),

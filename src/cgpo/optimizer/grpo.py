@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Gt
 from torch import Tensor
 
-from cgpo.optimizer.bounds import require_not_negative, require_positive
+from cgpo.bounds import check_fields
+from cgpo.optimizer.base import ConstrainedOptimizer
 from cgpo.optimizer.calibration import check_batch
 from cgpo.tensors import masked_sum
 from cgpo.types import Objective, TrainingBatch
 
 
 @dataclass(frozen=True)
-class GRPO:
+class GRPO(ConstrainedOptimizer):
     """GRPO (Shao et al. 2024, arXiv 2402.03300, eqs. 3 and 4); verdicts take no part: an unconstrained baseline.
 
         A_i = (r_i − mean r) / (std r + ε)  over the responses to one prompt
@@ -33,17 +36,14 @@ class GRPO:
         UserError: a hyper-parameter is out of its range.
     """
 
-    beta: float = 0.04
-    clip: float = 0.2
+    beta: Annotated[float, Ge(0)] = 0.04
+    clip: Annotated[float, Gt(0)] = 0.2
     scale: bool = True
-    epsilon: float = 1e-4
-    uses_baseline_logprobs = False
+    epsilon: Annotated[float, Gt(0)] = 1e-4
     min_responses = 2
 
     def __post_init__(self) -> None:
-        require_not_negative("GRPO", "beta", self.beta)
-        require_positive("GRPO", "clip", self.clip)
-        require_positive("GRPO", "epsilon", self.epsilon)
+        check_fields(self)
 
     def __call__(self, batch: TrainingBatch) -> Objective:
         """`−J`.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Gt
 from torch import Tensor
 
-from cgpo.optimizer.bounds import require_not_negative, require_positive
+from cgpo.bounds import check_fields
+from cgpo.optimizer.base import ConstrainedOptimizer
 from cgpo.optimizer.calibration import check_batch
 from cgpo.optimizer.grpo import clipped_gain
 from cgpo.tensors import check_shape, masked_sum
@@ -15,7 +18,7 @@ from cgpo.types import Objective, TrainingBatch
 
 
 @dataclass(frozen=True)
-class PPO:
+class PPO(ConstrainedOptimizer):
     """PPO as RLHF uses it (arXiv 1707.06347, eqs. 7 and 9; arXiv 2203.02155, appendix C.4), with a critic's values.
 
     Verdicts take no part: an unconstrained baseline.
@@ -39,21 +42,17 @@ class PPO:
         UserError: a hyper-parameter is out of its range.
     """
 
-    beta: float = 0.05
-    gamma: float = 1.0
-    gae_lambda: float = 0.95
-    clip: float = 0.2
-    value_clip: float = 0.2
-    value_weight: float = 0.5
+    beta: Annotated[float, Ge(0)] = 0.05
+    gamma: Annotated[float, Gt(0)] = 1.0
+    gae_lambda: Annotated[float, Gt(0)] = 0.95
+    clip: Annotated[float, Gt(0)] = 0.2
+    value_clip: Annotated[float, Gt(0)] = 0.2
+    value_weight: Annotated[float, Gt(0)] = 0.5
     whiten: bool = True
     uses_values = True
-    uses_baseline_logprobs = False
-    min_responses = 1
 
     def __post_init__(self) -> None:
-        require_not_negative("PPO", "beta", self.beta)
-        for name in ("gamma", "gae_lambda", "clip", "value_clip", "value_weight"):
-            require_positive("PPO", name, getattr(self, name))
+        check_fields(self)
 
     def __call__(self, batch: TrainingBatch) -> Objective:
         """`−J`, to be differentiated by the log-probabilities and by the values.

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Gt
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
-from cgpo.errors import UserError
-from cgpo.optimizer.bounds import require_positive
+from cgpo.bounds import check_fields
+from cgpo.optimizer.base import ConstrainedOptimizer, Pair
 from cgpo.optimizer.calibration import attached_zero, check_batch, log_ratio
 from cgpo.tensors import first_argmax, first_argmin, take
 from cgpo.types import Objective, TrainingBatch
@@ -26,18 +29,36 @@ logistic (DPO, arXiv 2305.18290, eq. 7), squared (IPO, arXiv 2310.12036, eq. 17 
 
 
 @dataclass(frozen=True)
-class _FromPairs:
+class _FromPairs(ConstrainedOptimizer):
     """The hyper-parameters of optimizers that learn from pairs."""
 
-    beta: float = 0.1
-    loss: str = "dpo"
-    uses_baseline_logprobs = False
+    beta: Annotated[float, Gt(0)] = 0.1
+    loss: Literal["dpo", "ipo", "slic"] = "dpo"
     min_responses = 2
 
     def __post_init__(self) -> None:
-        require_positive(type(self).__name__, "beta", self.beta)
-        if self.loss not in PREFERENCE_LOSSES:
-            raise UserError(f"{type(self).__name__}.loss is {self.loss!r}: choose {', '.join(PREFERENCE_LOSSES)}")
+        check_fields(self)
+
+    @abstractmethod
+    def choose(self, batch: TrainingBatch) -> Pair:
+        """For each prompt the preferred response and the other one.
+
+        Args:
+            batch: the task's whole batch.
+        """
+
+    def __call__(self, batch: TrainingBatch) -> Objective:
+        """The mean loss over the batch's prompts.
+
+        Args:
+            batch: the task's whole batch.
+
+        Returns:
+            The scalar loss; metrics `paired_prompts` (the share of prompts with two different responses) and
+            `pair_accuracy` (the share of pairs whose `a+` has the higher implicit reward).
+        """
+        check_batch(batch)
+        return preference_objective(batch, self.choose(batch), self.beta, self.loss)
 
 
 class OnlineDPO(_FromPairs):
@@ -54,28 +75,18 @@ class OnlineDPO(_FromPairs):
         UserError: a hyper-parameter is out of its range.
     """
 
-    def __call__(self, batch: TrainingBatch) -> Objective:
-        """The mean loss over the batch's prompts.
-
-        Args:
-            batch: the task's whole batch, `K ≥ 2`.
-
-        Returns:
-            The scalar loss; metrics `paired_prompts` (share of prompts with two different responses) and
-            `pair_accuracy` (share of pairs whose `a+` has the higher implicit reward).
-        """
-        check_batch(batch)
-        positive = first_argmax(batch.reward, torch.ones_like(batch.satisfied))
-        others = batch.identity != take(batch.identity, positive).unsqueeze(-1)
-        negative = first_argmin(batch.reward, others)
-        return preference_objective(batch, positive, negative, others.any(-1), self.beta, self.loss)
+    def choose(self, batch: TrainingBatch) -> Pair:
+        """For each prompt the response of the highest reward, and that of the lowest among the different ones."""
+        better = first_argmax(batch.reward, torch.ones_like(batch.satisfied))
+        others = batch.identity != take(batch.identity, better).unsqueeze(-1)
+        return Pair(better, first_argmin(batch.reward, others), others.any(-1))
 
 
 class DPO(_FromPairs):
     """DPO on preference data (Rafailov et al. 2023, arXiv 2305.18290, eq. 7), or IPO or SLiC.
 
-    Of each prompt's two responses the first is preferred, as `cgpo.stages.preferences.OfflinePairs` draws them. The mean of
-    the loss over the batch's prompts. Rewards and verdicts take no part: an unconstrained, offline baseline.
+    Of each prompt's two responses the first is preferred, as `cgpo.stages.preferences.OfflinePairs` draws them. The
+    loss is the mean over the batch's prompts. Rewards and verdicts take no part: an unconstrained, offline baseline.
 
     Attributes:
         beta: β, the strength of the implicit KL penalty.
@@ -85,43 +96,31 @@ class DPO(_FromPairs):
         UserError: a hyper-parameter is out of its range.
     """
 
-    def __call__(self, batch: TrainingBatch) -> Objective:
-        """The mean loss over the batch's prompts.
-
-        Args:
-            batch: the task's whole batch, `K = 2`.
-
-        Returns:
-            The scalar loss; metrics as of `OnlineDPO`.
+    def choose(self, batch: TrainingBatch) -> Pair:
+        """The first response of each prompt is preferred to the second.
 
         Raises:
-            ValueError: `K` is not 2.
+            ValueError: a prompt has not two responses.
         """
-        check_batch(batch)
         if batch.reward.shape[-1] != 2:
             raise ValueError(f"DPO takes pairs, not {batch.reward.shape[-1]} responses to a prompt: see OfflinePairs")
         first = torch.zeros_like(batch.identity[:, 0])
-        paired = batch.identity[:, 0] != batch.identity[:, 1]
-        return preference_objective(batch, first, first + 1, paired, self.beta, self.loss)
+        return Pair(first, first + 1, batch.identity[:, 0] != batch.identity[:, 1])
 
 
-def preference_objective(
-    batch: TrainingBatch, positive: Tensor, negative: Tensor, paired: Tensor, beta: float, loss: str
-) -> Objective:
+def preference_objective(batch: TrainingBatch, pair: Pair, beta: float, loss: str) -> Objective:
     """The mean loss of the pairs' margins over all prompts.
 
     Args:
         batch: the task's whole batch.
-        positive: `[B]` index of the preferred response.
-        negative: `[B]` index of the other one.
-        paired: `[B]` bool; a prompt without a pair contributes 0.
+        pair: each prompt's preferred response and the other one; a prompt without a pair contributes 0.
         beta: β.
         loss: a name of `PREFERENCE_LOSSES`.
     """
     ratio = log_ratio(batch)
-    margin = beta * (take(ratio, positive) - take(ratio, negative))
-    terms = torch.where(paired, PREFERENCE_LOSSES[loss](margin), 0.0)
-    pairs = paired.sum()
-    accuracy = ((margin > 0) & paired).sum() / pairs.clamp(min=1)
-    metrics = {"paired_prompts": (pairs / paired.numel()).item(), "pair_accuracy": accuracy.item()}
+    margin = beta * (take(ratio, pair.better) - take(ratio, pair.worse))
+    terms = torch.where(pair.exists, PREFERENCE_LOSSES[loss](margin), 0.0)
+    pairs = pair.exists.sum()
+    accuracy = ((margin > 0) & pair.exists).sum() / pairs.clamp(min=1)
+    metrics = {"paired_prompts": (pairs / pair.exists.numel()).item(), "pair_accuracy": accuracy.item()}
     return Objective(attached_zero(batch) + terms.mean(), metrics)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from annotated_types import Ge
 from torch import Tensor
 
-from cgpo.optimizer.bounds import require_not_negative
+from cgpo.bounds import check_fields
+from cgpo.optimizer.base import ConstrainedOptimizer
 from cgpo.optimizer.calibration import check_batch, log_ratio, sequence_logprob
 from cgpo.types import Objective, TrainingBatch
 
 
 @dataclass(frozen=True)
-class REINFORCE:
+class REINFORCE(ConstrainedOptimizer):
     """The policy gradient with the batch's mean as its baseline (Williams 1992).
 
         R = r(s, a) − β·ρ(s, a),   g = 1/n Σ_i (R_i − 1/n Σ_j R_j) ∇ log π_w(a_i|s_i)
@@ -26,12 +29,10 @@ class REINFORCE:
         UserError: a hyper-parameter is out of its range.
     """
 
-    beta: float = 0.05
-    uses_baseline_logprobs = False
-    min_responses = 1
+    beta: Annotated[float, Ge(0)] = 0.05
 
     def __post_init__(self) -> None:
-        require_not_negative(type(self).__name__, "beta", self.beta)
+        check_fields(self)
 
     def __call__(self, batch: TrainingBatch) -> Objective:
         """The loss whose negative gradient is `g`.

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from cgpo.errors import UserError
 from cgpo.judges.base import Judge, check_judge
-from cgpo.protocols import ConstrainedOptimizer, JudgePanel, RewardModel, Sampler
+from cgpo.optimizer.base import ConstrainedOptimizer, check_optimizer
+from cgpo.protocols import JudgePanel, RewardModel, Sampler
 from cgpo.types import Prompt
 
 
@@ -51,7 +52,7 @@ class Expert:
             raise UserError(f"{where}.data: the task has no prompts to train on")
         if self.batch_size < 1:
             raise UserError(f"{where}.batch_size is {self.batch_size}: it must be at least 1")
-        least = self.optimizer.min_responses
+        least = check_optimizer(f"{where}.optimizer", self.optimizer).min_responses
         if self.responses_per_prompt < least:
             optimizer = type(self.optimizer).__name__
             raise UserError(

@@ -17,9 +17,10 @@ from cgpo.judges.base import Judge, check_judge
 from cgpo.judges.panel.cache import VerdictCache
 from cgpo.judges.panel.panel import Panel
 from cgpo.models.chat import PromptEncoder
+from cgpo.optimizer.base import ConstrainedOptimizer, check_optimizer
 from cgpo.optimizer.crpg import CRPG
 from cgpo.progress import say
-from cgpo.protocols import ConstrainedOptimizer, RewardModel, Sampler
+from cgpo.protocols import RewardModel, Sampler
 from cgpo.rewards.function import FunctionReward
 from cgpo.rollout.decoding import DecodingSampler
 from cgpo.tasks.expert import Expert
@@ -285,9 +286,7 @@ def _reward(reward: RewardModel | Callable[[Sample], float]) -> RewardModel:
 
 
 def _optimizer(optimizer: ConstrainedOptimizer, responses: int) -> ConstrainedOptimizer:
-    least = getattr(optimizer, "min_responses", None)
-    if isinstance(optimizer, type) or not callable(optimizer) or not isinstance(least, int):
-        raise UserError(f"Task.optimizer is {optimizer!r}: it must be an optimizer, such as cgpo.CRPG(kl_max=16)")
+    least = check_optimizer("Task.optimizer", optimizer).min_responses
     if responses < least:
         name = type(optimizer).__name__
         raise UserError(f"Task.responses_per_prompt is {responses}: {name} needs at least {least}")

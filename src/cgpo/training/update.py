@@ -12,6 +12,7 @@ from torch import Tensor
 from cgpo.distributed.process_group import ALONE, Processes
 from cgpo.errors import UserError
 from cgpo.models.pretrained import is_on_meta_device
+from cgpo.optimizer.base import OptimizerState
 from cgpo.policy.causal import CausalPolicy
 from cgpo.policy.critic import Critic
 from cgpo.policy.logprobs import Responses, baseline_responses, require_packing, rollout_responses
@@ -20,6 +21,21 @@ from cgpo.tasks.baseline_responses import BaselineResponse, rewards_of, satisfie
 from cgpo.tasks.expert import Expert
 from cgpo.training.forward_passes import accumulate, critic_pass, policy_pass, token_values
 from cgpo.types import Baseline, Objective, Outcome, Rollout, TrainingBatch, Verdict, Verdicts
+
+
+@dataclass(frozen=True)
+class UpdateInputs:
+    """The responses that a task's update runs models on; they stay the same for all steps on a rollout.
+
+    Attributes:
+        responses: the `N` responses of the rollout.
+        baselines: the `B` baseline responses; `None` if the objective is not differentiated by them.
+        temperature: what logits are divided by, as in the rollout.
+    """
+
+    responses: Responses
+    baselines: Responses | None
+    temperature: float
 
 
 @dataclass(frozen=True)
@@ -90,35 +106,54 @@ class ConstrainedUpdate:
             self.critic = Critic(policy.model)
         return self.critic
 
-    def forward(
-        self, policy: Policy, reference: Policy, expert: Expert, rollout: Rollout, baselines: Sequence[str]
-    ) -> Forward:
-        """The forward passes that an objective needs; they wait for no verdict. `baselines` are `B` texts."""
-        responses = rollout_responses(rollout)
-        current = (
-            self._logprobs(policy, responses, rollout.temperature) if self.recompute_logprobs else rollout.logprobs
+    def inputs(self, policy: Policy, expert: Expert, rollout: Rollout, baselines: Sequence[str]) -> UpdateInputs:
+        """Puts together what models are run on.
+
+        Args:
+            policy: whose tokenizer reads the baseline responses.
+            expert: the task.
+            rollout: `N` responses to `B` prompts.
+            baselines: the `B` prompts' baseline responses, as text.
+        """
+        uses_baselines = expert.optimizer.uses_baseline_logprobs
+        return UpdateInputs(
+            responses=rollout_responses(rollout),
+            baselines=baseline_responses(policy, rollout, baselines) if uses_baselines else None,
+            temperature=rollout.temperature,
         )
-        fallback, mask = current.new_zeros(len(baselines), 1), current.new_zeros(len(baselines), 1).bool()
-        if expert.optimizer.uses_baseline_logprobs:
-            ends = baseline_responses(policy, rollout, baselines)
-            fallback, mask = self._logprobs(policy, ends, rollout.temperature), ends.mask
+
+    def forward(self, policy: Policy, reference: Policy, rollout: Rollout, inputs: UpdateInputs) -> Forward:
+        """Runs the forward passes that an objective needs; they wait for no verdict.
+
+        Args:
+            policy: the current policy.
+            reference: the reference policy.
+            rollout: the responses, with the sampler's log-probabilities.
+            inputs: of the same rollout.
+        """
+        current = self._logprobs(policy, inputs.responses, inputs) if self.recompute_logprobs else rollout.logprobs
+        baseline = current.new_zeros(len(rollout.prompts), 1)
+        baseline_mask = torch.zeros_like(baseline, dtype=torch.bool)
+        if inputs.baselines is not None:
+            baseline, baseline_mask = self._logprobs(policy, inputs.baselines, inputs), inputs.baselines.mask
         return Forward(
             current=current,
-            reference=self._logprobs(reference, responses, rollout.temperature),
-            baseline=fallback,
-            baseline_mask=mask,
-            values=self._values(policy, responses),
+            reference=self._logprobs(reference, inputs.responses, inputs),
+            baseline=baseline,
+            baseline_mask=baseline_mask,
+            values=self._values(policy, inputs.responses),
         )
 
     def score(
         self,
         rollout: Rollout,
+        inputs: UpdateInputs,
         forward: Forward,
         reward: Tensor,
         verdicts: Verdicts,
         baselines: Sequence[BaselineResponse],
     ) -> TrainingBatch:
-        """The batch as the optimizer sees it; `reward` is `[N]`."""
+        """Puts the batch together as the optimizer sees it; `reward` is `[N]`."""
         shape = (len(rollout.prompts), rollout.copies)
         tokens = (*shape, rollout.response_mask.shape[1])
         device = rollout.response_ids.device
@@ -131,7 +166,7 @@ class ConstrainedUpdate:
             reward=reward.to(device).view(shape),
             satisfied=verdicts.satisfied.to(device).view(shape),
             decided=verdicts.decided.to(device).view(shape),
-            identity=_identity(rollout_responses(rollout), shape).to(device),
+            identity=_identity(inputs.responses, shape).to(device),
             baseline=Baseline(
                 rewards_of(baselines).to(device),
                 satisfied_of(baselines).to(device),
@@ -143,13 +178,12 @@ class ConstrainedUpdate:
             violated={judge: _violations(given).to(device).view(shape) for judge, given in verdicts.by_judge.items()},
         )
 
-    def refresh(self, policy: Policy, rollout: Rollout, training_batch: TrainingBatch) -> TrainingBatch:
-        """The same batch at the weights of now, for a further step on the same rollout."""
-        responses = rollout_responses(rollout)
-        values = self._values(policy, responses)
+    def refresh(self, policy: Policy, inputs: UpdateInputs, training_batch: TrainingBatch) -> TrainingBatch:
+        """Returns the same batch at the current weights, for a further step on the same rollout."""
+        values = self._values(policy, inputs.responses)
         return replace(
             training_batch,
-            logprobs=self._logprobs(policy, responses, rollout.temperature).view_as(training_batch.logprobs),
+            logprobs=self._logprobs(policy, inputs.responses, inputs).view_as(training_batch.logprobs),
             values=None if values is None else values.view_as(training_batch.logprobs),
         )
 
@@ -157,12 +191,12 @@ class ConstrainedUpdate:
         self,
         policy: Policy,
         expert: Expert,
-        rollout: Rollout,
+        inputs: UpdateInputs,
         training_batch: TrainingBatch,
-        baselines: Sequence[BaselineResponse],
+        state: OptimizerState,
         backward: Callable[[Tensor], None],
         rows: Tensor | None = None,
-    ) -> Objective:
+    ) -> tuple[Objective, OptimizerState]:
         """Adds `ρ_l` times the objective's gradient to the weights of the policy, and of the critic.
 
         Of several processes each adds the part of its own responses: their sum is the gradient.
@@ -170,42 +204,35 @@ class ConstrainedUpdate:
         Args:
             policy: whose weights get the gradient.
             expert: the task.
-            rollout: the responses of this process, to `b` prompts.
+            inputs: the responses of this process, to `b` prompts.
             training_batch: the task's whole batch, as the optimizer sees it.
-            baselines: the `b` prompts' baseline responses.
+            state: the optimizer's, see `cgpo.optimizer.StatefulOptimizer`.
             backward: runs the backward pass of a scalar (`LightningModule.manual_backward`).
             rows: `[b]` which rows of the whole batch are this process's; `None` for all.
 
         Returns:
-            The objective, detached.
+            The objective, detached, and the optimizer's next state.
         """
         own = training_batch.logprobs.detach().requires_grad_()
         fallback = training_batch.baseline.logprobs.detach().requires_grad_()
         values = None if training_batch.values is None else training_batch.values.detach().requires_grad_()
-        objective = expert.optimizer(
-            replace(
-                training_batch,
-                logprobs=own,
-                values=values,
-                baseline=replace(training_batch.baseline, logprobs=fallback),
-            )
-        )
+        baseline = replace(training_batch.baseline, logprobs=fallback)
+        leaves_batch = replace(training_batch, logprobs=own, values=values, baseline=baseline)
+        objective, next_state = expert.optimizer.advance(leaves_batch, state)
         leaves = [own, fallback] if values is None else [own, fallback, values]
         weights = torch.autograd.grad(objective.loss, leaves, allow_unused=True)
         own_weights = [None if w is None else w if rows is None else w[rows.to(w.device)] for w in weights]
-        responses = rollout_responses(rollout)
         add = partial(accumulate, max_tokens=self.max_tokens, processes=self.processes, backward=backward)
-        logprobs = policy_pass(policy, rollout.temperature, self.packing)
-        add(logprobs, responses, own_weights[0], expert.weight)
-        if expert.optimizer.uses_baseline_logprobs:
-            ends = baseline_responses(policy, rollout, [baseline.text for baseline in baselines])
-            add(logprobs, ends, own_weights[1], expert.weight)
+        logprobs = policy_pass(policy, inputs.temperature, self.packing)
+        add(logprobs, inputs.responses, own_weights[0], expert.weight)
+        if inputs.baselines is not None:
+            add(logprobs, inputs.baselines, own_weights[1], expert.weight)
         if self.critic is not None and values is not None:
-            add(critic_pass(self.critic, policy), responses, own_weights[2], expert.weight)
-        return Objective(objective.loss.detach(), objective.metrics)
+            add(critic_pass(self.critic, policy), inputs.responses, own_weights[2], expert.weight)
+        return Objective(objective.loss.detach(), objective.metrics), next_state
 
-    def _logprobs(self, policy: Policy, responses: Responses, temperature: float) -> Tensor:
-        return token_values(policy_pass(policy, temperature, self.packing), responses, self.max_tokens)
+    def _logprobs(self, policy: Policy, responses: Responses, inputs: UpdateInputs) -> Tensor:
+        return token_values(policy_pass(policy, inputs.temperature, self.packing), responses, self.max_tokens)
 
     def _values(self, policy: Policy, responses: Responses) -> Tensor | None:
         if self.critic is None:

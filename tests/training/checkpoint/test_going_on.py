@@ -76,9 +76,9 @@ def test_to_the_last_bit(make: Callable[[], CGPOModule], at: int, tmp_path: Path
 def test_multipliers_go_on_from_where_they_were(tmp_path: Path) -> None:
     whole = train(with_multipliers(), None)
     resumed = cut_off_and_gone_on(with_multipliers, tmp_path, 4)
-    multipliers: Any = [found.experts[0].optimizer for found in (whole, resumed)]
-    assert multipliers[0].multipliers["even"] > 0
-    assert multipliers[1].multipliers == multipliers[0].multipliers
+    states: Any = [found.optimizer_states["chat"] for found in (whole, resumed)]
+    assert states[0]["multipliers"]["even"] > 0
+    assert states[1] == states[0]
 
 
 def test_baselines_that_were_drawn_are_not_drawn_again(tmp_path: Path) -> None:

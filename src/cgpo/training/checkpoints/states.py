@@ -21,7 +21,7 @@ def known_to(module: Any) -> State:
     """
     return {
         "baselines": {task: cache.state_dict() for task, cache in module.baselines.items()},
-        "objectives": {e.name: e.optimizer.state_dict() for e in module.experts if hasattr(e.optimizer, "state_dict")},
+        "objectives": dict(module.optimizer_states),
         "judges": [panel.state_dict() for panel in _panels(module)],
     }
 
@@ -35,9 +35,8 @@ def tell(module: Any, states: Sequence[State]) -> None:
     """
     for task, cache in module.baselines.items():
         cache.load_state_dict([state["baselines"][task] for state in states])
-    for expert in module.experts:
-        if expert.name in states[0]["objectives"]:
-            expert.optimizer.load_state_dict(states[0]["objectives"][expert.name])
+    # Every process has the same: each computed it from the same whole batches.
+    module.optimizer_states.update(states[0]["objectives"])
     for place, panel in enumerate(_panels(module)):
         panel.load_state_dict([state["judges"][place] for state in states])
 
