@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Protocol
@@ -103,13 +103,17 @@ class PromptFile:
             raise UserError(f"{self.path}: no prompts to train on ({len(prompts)} rows read, {sum(flags)} held out)")
         return PromptSplits(train, tuple(prompt for prompt, out in zip(prompts, flags, strict=True) if out))
 
-    def rows(self) -> Iterator[tuple[Row, Prompt]]:
+    def rows(self, given: Iterable[Row] | None = None) -> Iterator[tuple[Row, Prompt]]:
         """Each row that `where` and `limit` let pass, with its prompt.
+
+        Args:
+            given: rows to take instead of those of the file.
 
         Raises:
             UserError: a row does not fit the mapping.
         """
-        rows = (row for row in read_rows(self.path, self.split, self.subset) if self._wanted(row))
+        everything = read_rows(self.path, self.split, self.subset) if given is None else given
+        rows = (row for row in everything if self._wanted(row))
         for row in islice(rows, self.limit):
             yield row, self._prompt(row)
 

@@ -46,7 +46,7 @@ class NeverOverwrite(Callback):
         name = config.hydra.sweep.dir
         if resume_of(config, config.hydra.job.config_name) is None or DEFAULT.fullmatch(name):
             with _said_by_exit():
-                config.hydra.sweep.dir = str(new_folder(name))
+                config.hydra.sweep.dir = str(make_run_folder(name))
 
 
 @contextmanager
@@ -61,19 +61,19 @@ def _said_by_exit() -> Iterator[None]:
 def _folder(config: DictConfig) -> str:
     name, resume = config.hydra.run.dir, resume_of(config, config.hydra.job.config_name)
     if resume is None:
-        return str(new_folder(name))
+        return str(make_run_folder(name))
     if resume != AUTO:
         if not (Path(resume) / "config.yaml").is_file():
             raise UserError(f"trainer.resume: {resume} is no run's folder; name one, or write auto")
         return resume
     if DEFAULT.fullmatch(name):
         begun = newest_unfinished(Path(name).parents[1], list(config.hydra.overrides.task))
-        return str(new_folder(name) if begun is None else begun)
+        return str(make_run_folder(name) if begun is None else begun)
     _make(Path(name))
     return name
 
 
-def new_folder(name: str | Path | None = None) -> Path:
+def make_run_folder(name: str | Path | None = None) -> Path:
     """Makes the folder of a new run.
 
     Args:
