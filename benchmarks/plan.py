@@ -31,9 +31,9 @@ SIZES = {
 }
 MEASURED = """
 from pathlib import Path
-from cgpo.cli.command import run_command
-from cgpo.train import train
-run_command(train)
+import sys
+from cgpo.cli.main import main
+main(["train", *sys.argv[1:]])
 print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 """
 """A run that says at its end the most kB that it had in memory."""

@@ -1,4 +1,4 @@
-"""Makes rows for `python -m cgpo.cli.judge` from public files: `python examples/judge_rows.py ../shared/data rows`.
+"""Makes rows for `cgpo judge` from public files: `python examples/judge_rows.py ../shared/data rows`.
 
 Of each row, `label` is what others say of the response: the official checker of IFEval, the authors of GSM8K's model
 solutions, the labels that people gave for XSTest; the canonical solutions of HumanEval and MBPP are right. What is not

@@ -66,7 +66,7 @@ import json, sys
 from pathlib import Path
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
-from cgpo.cli.command import config_folder
+from cgpo.config import config_folder
 from cgpo.build.panels import judge_version
 
 models = [f"judge_models.{name}={sys.argv[1]}/{name}" for name in ("false_refusal", "factuality", "safety")]

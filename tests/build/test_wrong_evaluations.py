@@ -7,7 +7,6 @@ from tests.build.test_wrong_inputs import TooLateError, complaint
 from tests.conf.test_conf import SMALL
 from tests.policy.tiny import save_tiny, tiny_model, tiny_tokenizer
 
-from cgpo.cli.evaluate import evaluate
 
 CASES = {
     "evaluation.pass_at=[1,8]": [
@@ -62,7 +61,7 @@ def test_one_line_names_the_key_and_the_choices(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, models: Path, line: str
 ) -> None:
     monkeypatch.setenv("PWD", str(models))
-    message = complaint(monkeypatch, tmp_path, f"'{line}'" if " " not in line else line, evaluate, "evaluate")
+    message = complaint(monkeypatch, tmp_path, f"'{line}'" if " " not in line else line, "evaluate")
     assert [part for part in CASES[line] if part not in message] == [], message
     assert not (tmp_path / "run" / "config.yaml").exists(), "what failed at start-up is no run"
 
@@ -81,4 +80,4 @@ def test_one_line_names_the_key_and_the_choices(
 )
 def test_a_right_configuration_gets_through(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str) -> None:
     with pytest.raises(TooLateError):
-        complaint(monkeypatch, tmp_path, " ".join([*SMALL, line]), evaluate, "evaluate")
+        complaint(monkeypatch, tmp_path, " ".join([*SMALL, line]), "evaluate")

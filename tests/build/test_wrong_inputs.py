@@ -3,38 +3,29 @@
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from omegaconf import DictConfig
 
-import cgpo.train as command
-from cgpo.build import session
-from cgpo.cli.command import run_command
+from cgpo.cli.main import find, run_verb
+from cgpo.runs import session
 
 
 class TooLateError(Exception):
     """The first dear thing would be built now."""
 
 
-def complaint(
-    monkeypatch: pytest.MonkeyPatch,
-    folder: Path,
-    line: str,
-    task: Callable[[DictConfig], None] = command.train,
-    root: str = "train",
-) -> str:
-    """The one line that `python -m cgpo.train …`, or another command, ends with."""
+def complaint(monkeypatch: pytest.MonkeyPatch, folder: Path, line: str, verb: str = "train") -> str:
+    """The one line that `cgpo train …`, or another verb, ends with."""
 
     def built(*_: object) -> None:
         raise TooLateError
 
     monkeypatch.setattr(session, "artifact_store", built)
-    monkeypatch.setattr(sys, "argv", ["train", f"hydra.run.dir={folder}/run", *shlex.split(line)])
+    monkeypatch.setattr(sys, "argv", ["cgpo"])
     monkeypatch.chdir(folder)
     with pytest.raises(SystemExit) as caught:
-        run_command(task, root)
+        run_verb(find(verb), [f"hydra.run.dir={folder}/run", *shlex.split(line)], ("cgpo", verb))
     message = caught.value.code
     assert isinstance(message, str)
     assert message.startswith("error: ")
@@ -178,17 +169,17 @@ def test_a_row_that_a_judge_cannot_read(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 def test_a_cache_without_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CGPO_CACHE_DIR", "")
-    monkeypatch.setattr(sys, "argv", ["train", f"hydra.run.dir={tmp_path}/run"])
+    monkeypatch.setattr(sys, "argv", ["cgpo"])
     with pytest.raises(SystemExit) as caught:
-        run_command(command.train)
+        run_verb(find("train"), [f"hydra.run.dir={tmp_path}/run"], ("cgpo", "train"))
     assert caught.value.code == "error: cache_dir is empty: name a folder, or unset CGPO_CACHE_DIR"
 
 
 def test_a_cache_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setattr(sys, "argv", ["train", f"hydra.run.dir={tmp_path}/run", f"cache_dir={tmp_path}/file/cache"])
+    monkeypatch.setattr(sys, "argv", ["cgpo"])
     with pytest.raises(SystemExit) as caught:
-        run_command(command.train)
+        run_verb(find("train"), [f"hydra.run.dir={tmp_path}/run", f"cache_dir={tmp_path}/file/cache"], ("cgpo", "train"))
     assert str(caught.value.code).startswith(f"error: cache_dir: {tmp_path}/file/cache cannot be made: ")
 
 
@@ -204,7 +195,7 @@ def test_a_cache_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     ],
 )
 def test_a_real_command_ends_with_one_line(tmp_path: Path, module: str, line: str, parts: list[str]) -> None:
-    command = [sys.executable, "-m", f"cgpo.{module}", f"cache_dir={tmp_path}/cache", line]
+    command = [sys.executable, "-m", "cgpo", module, f"cache_dir={tmp_path}/cache", line]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode in (1, 2)
     assert "Traceback" not in done.stderr

@@ -148,7 +148,7 @@ def test_reproductions_are_made_of_runs_that_can_begin(name: str, tmp_path: Path
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base=None):
         comparison = comparison_of(resolved(compose("reproduce", [f"reproduction={name}"])))
-    jobs = [job for job in jobs_of(comparison, tmp_path) if job.module == "cgpo.train"]
+    jobs = [job for job in jobs_of(comparison, tmp_path) if job.verb == "train"]
     assert len({job.folder for job in jobs}) == len(jobs) > 3
     for job in {job.overrides[:-1]: job for job in jobs}.values():
         found = plan(*(o for o in job.overrides if not o.startswith("model.path='")))

@@ -236,7 +236,7 @@ def test_evaluate_two_policies_side_by_side(run: Path, folder: Path) -> None:
     }
     assert (found["reference"], found["opponent"], found["seed"]) == ("artifact:warmup", "artifact:warmup", 0)
     assert found["version"] == version("cgpo")
-    assert "cgpo.cli.evaluate" in found["command"]
+    assert found["command"].startswith("python -m cgpo evaluate ")
     for task, judges in PANELS.items():
         of_mine, of_warmup = (found["policies"][name]["tasks"][task] for name in ("mine", "warmup"))
         assert (of_mine["prompts"], of_mine["sampled"]["responses"], of_mine["greedy"]["responses"]) == (16, 32, 16)

@@ -1,4 +1,4 @@
-"""`python -m cgpo.cli.judge` as a person types it."""
+"""`cgpo judge` as a person types it."""
 
 import json
 import re
@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 from tests.end_to_end.tiny import cgpo
 
-from cgpo.cli.command import run_command
-from cgpo.cli.judge import judge
+from cgpo.cli.main import find, run_verb
 
 ROOT = Path(__file__).parents[2]
 ROWS = [
@@ -98,7 +97,7 @@ def slow(folder: Path) -> list[str]:
 def begun(folder: Path, line: list[str], rows: int) -> subprocess.Popen[str]:
     """The command with a judge that takes a second a row, once it has written some rows."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "cgpo.cli.judge", *line],
+        [sys.executable, "-m", "cgpo", "judge", *line],
         cwd=folder,
         env={"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(folder), "PAUSE": "1"},
         stderr=subprocess.PIPE,
@@ -199,7 +198,7 @@ WRONG = {
     ],
     "judges=[safety] judge_models.safety=/none input=rows.jsonl output=o": ["judges.safety: /none: there is no such"],
     "judges=[safety] judge_models.safety=artifact:saftey input=rows.jsonl output=o": ["artifact:saftey: no recipe"],
-    "-m judges=math,code input=rows.jsonl output=o": ["-m: this command has no sweeps"],
+    "-m judges=math,code input=rows.jsonl output=o": ["-m: cgpo judge has no sweeps"],
     "judges=[math] input=rows.jsonl output=o panel.on_error=vilated": ["panel.on_error is 'vilated': it must be undec"],
     "judges=[math] input=rows.jsonl output=o panel.on_error={mth:raise}": ["panel.on_error: ", "did you mean math?"],
     "judges=[math] input=rows.jsonl output=o +panel.fast=true": ["panel.fast: Panel takes no such argument"],
@@ -209,9 +208,9 @@ WRONG = {
 @pytest.mark.parametrize("line", WRONG)
 def test_what_is_wrong_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch, folder: Path, line: str) -> None:
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "argv", ["judge", *line.split()])
+    monkeypatch.setattr(sys, "argv", ["cgpo"])
     with pytest.raises(SystemExit) as caught:
-        run_command(judge, root="judge", sweeps=False)
+        run_verb(find("judge"), line.split(), ("cgpo", "judge"))
     message = str(caught.value.code)
     assert message.startswith("error: ")
     assert len(message.splitlines()) == 1

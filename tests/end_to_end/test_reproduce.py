@@ -55,7 +55,7 @@ def test_the_document_has_what_was_compared(first: CompletedProcess[str], folder
         assert f"| {title} |" in text or f"| **{title}** |" in text
     assert "judges.svg" in text
     assert (folder / "comparison" / "results" / "judges.svg").is_file()
-    assert "Made by `python -m cgpo.cli.reproduce --quick seeds=[0]" in text
+    assert "Made by `python -m cgpo reproduce --quick seeds=[0]" in text
     assert str(folder) not in text
 
 

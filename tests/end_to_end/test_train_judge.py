@@ -1,4 +1,4 @@
-"""`python -m cgpo.cli.train_judge` as a person types it."""
+"""`cgpo train-judge` as a person types it."""
 
 import json
 import shlex
@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from tests.end_to_end.tiny import cgpo
 
-from cgpo.cli.command import run_command
-from cgpo.cli.train_judge import train_judge
+from cgpo.cli.main import find, run_verb
 from cgpo.stages.suite import SuiteJudgeSamples, SuitePolicy
 
 GIVEN = "input=rows.jsonl output=judge model.path=policy template=suite_safety"
@@ -28,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_judge_is_trained_reported_and_used(folder: Path) -> None:
     settings = "held_out=0.25 fit.steps=40 fit.batch_size=32 fit.learning_rate=2e-3 fit.warmup_steps=5"
-    done = cgpo("train_judge", *shlex.split(f"{GIVEN} {settings}"), folder=folder)
+    done = cgpo("train-judge", *shlex.split(f"{GIVEN} {settings}"), folder=folder)
     assert done.returncode == 0, done.stderr
     for words in ("rows to train on", "held out", "accuracy", "Cohen's kappa", "judges.<name>.model=judge"):
         assert words in done.stdout
@@ -59,16 +58,16 @@ CASES = {
     f"{GIVEN} +fit.stepz=0": ["fit.stepz: FitSettings takes no such argument", "did you mean steps?"],
     f"""{GIVEN} 'positive=" no"'""": ["answers ' no' and ' no' are the same token"],
     f"{GIVEN} output=policy": ["output=policy is there already, and is never overwritten; choose another"],
-    f"{GIVEN} -m": ["this command has no sweeps"],
+    f"{GIVEN} -m": ["cgpo train-judge has no sweeps"],
 }
 
 
 @pytest.mark.parametrize("line", CASES)
 def test_what_is_wrong_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch, folder: Path, line: str) -> None:
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "argv", ["train_judge", *shlex.split(line)])
+    monkeypatch.setattr(sys, "argv", ["cgpo"])
     with pytest.raises(SystemExit) as caught:
-        run_command(train_judge, root="train_judge", sweeps=False)
+        run_verb(find("train-judge"), shlex.split(line), ("cgpo", "train-judge"))
     message = str(caught.value.code)
     assert message.startswith("error: ")
     assert len(message.splitlines()) == 1

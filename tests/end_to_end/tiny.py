@@ -31,13 +31,13 @@ RUN = [
 ]
 
 
-def cgpo(module: str, *arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs `python -m cgpo.<module>` in a folder of its own, with a cache in it, and without a key for W&B."""
+def cgpo(verb: str, *arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs `cgpo VERB` in a folder of its own, with a cache in it, and without a key for W&B."""
     plain = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(folder), "COLUMNS": "160"}
     # What the tests themselves import.
     plain |= {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
     return subprocess.run(
-        [sys.executable, "-m", f"cgpo.{module}", *arguments],
+        [sys.executable, "-m", "cgpo", verb, *arguments],
         cwd=folder,
         env={**plain, "CGPO_CACHE_DIR": str(folder / "cache"), **environment},
         capture_output=True,

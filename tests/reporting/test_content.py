@@ -30,7 +30,7 @@ def test_a_sweeps_folder_stands_for_its_runs_in_their_order(tmp_path: Path) -> N
 def test_what_is_no_run_and_what_is_named_twice(tmp_path: Path) -> None:
     write_run(tmp_path / "sweep" / "0")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="no run's folder and no sweep's"):
+    with pytest.raises(UserError, match="no run's folder, and there is none below it"):
         named_runs([tmp_path / "empty"])
     with pytest.raises(UserError, match="there is no such folder"):
         named_runs([tmp_path / "nowhere"])

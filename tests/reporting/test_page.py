@@ -72,7 +72,7 @@ def test_only_the_pages_own_scripts_may_run(html: str) -> None:
 def test_a_page_is_never_overwritten_unless_told(tmp_path: Path) -> None:
     file = tmp_path / "report.html"
     write_page(file, "one")
-    with pytest.raises(UserError, match=r"report\.html is there already; .*--overwrite"):
+    with pytest.raises(UserError, match=r"report\.html is there already; .*overwrite=true"):
         write_page(file, "two")
     assert file.read_text() == "one"
     write_page(file, "two", overwrite=True)
@@ -81,29 +81,29 @@ def test_a_page_is_never_overwritten_unless_told(tmp_path: Path) -> None:
 
 
 def test_where_no_page_can_be_written(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"is a folder; name a file: --output .*report\.html"):
+    with pytest.raises(UserError, match=r"is a folder; name a file: output=.*report\.html"):
         check_output(tmp_path, overwrite=True)
     with pytest.raises(UserError, match="there is no folder"):
         check_output(tmp_path / "no" / "report.html", overwrite=False)
 
 
 def command(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "cgpo.cli.report", *map(str, arguments)]
+    line = [sys.executable, "-m", "cgpo", "report", *map(str, arguments)]
     return subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=120)
 
 
 def test_the_command(tmp_path: Path) -> None:
     write_run(tmp_path / "sweep" / "0", samples=[sample(step) for step in range(5)])
     write_run(tmp_path / "sweep" / "1", finished=False)
-    done = command("sweep", "--samples", "2", folder=tmp_path)
+    done = command("sweep", "samples=2", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.splitlines()
-    assert first == "0: 3 older samples are left out; --samples shows more"
+    assert first == "0: 3 older samples are left out; samples=N shows more"
     assert re.fullmatch(r"report\.html: 2 runs, \d\.\d MB; open it", second)
     again = command("sweep", folder=tmp_path)
     assert again.returncode == 1
-    assert again.stderr == "error: report.html is there already; choose another --output, or say --overwrite\n"
-    assert command("sweep", "--overwrite", folder=tmp_path).returncode == 0
+    assert again.stderr == "error: report.html is there already; choose another output=FILE, or say overwrite=true\n"
+    assert command("sweep", "overwrite=true", folder=tmp_path).returncode == 0
 
 
 def test_the_command_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:

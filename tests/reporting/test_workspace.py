@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from cgpo.cli.dashboard import dashboard
-from cgpo.errors import UserError
+from cgpo.cli.main import find, run_verb
 from cgpo.reporting.workspace import tasks_of, workspace
 from cgpo.run_files import load_run
 
@@ -71,7 +70,9 @@ def test_saving_needs_a_key(
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
     monkeypatch.setenv("HOME", str(tmp_path))
     folder = str(a_run(tmp_path / "run"))
-    dashboard([folder], "team", "cgpo", "cgpo", save=False)
+    monkeypatch.setattr("sys.argv", ["cgpo"])
+    line = [folder, "entity=team"]
+    run_verb(find("dashboard"), [*line, "save=false"], ("cgpo", "dashboard"))
     assert "Violation rates: sums\n" in capsys.readouterr().out
-    with pytest.raises(UserError, match="needs a key for W&B"):
-        dashboard([folder], "team", "cgpo", "cgpo")
+    with pytest.raises(SystemExit, match="needs a key for W&B"):
+        run_verb(find("dashboard"), line, ("cgpo", "dashboard"))

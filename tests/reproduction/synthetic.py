@@ -29,7 +29,7 @@ def results(ends: dict[str, tuple[float, float]], seeds: tuple[int, ...] = (0, 1
         own = [run(seed, success + 0.01 * seed, reward) for seed in seeds]
         methods[name] = {
             "title": name.upper(),
-            "command": f"python -m cgpo.train optimizer={name}",
+            "command": f"cgpo train optimizer={name}",
             "path": None,
             "start": None,
             "runs": own,
@@ -41,7 +41,7 @@ def results(ends: dict[str, tuple[float, float]], seeds: tuple[int, ...] = (0, 1
             evaluation["policies"][name] = dict.fromkeys(TASKS, found)
     return Results(
         {
-            "command": "python -m cgpo.cli.reproduce",
+            "command": "cgpo reproduce",
             "date": "2026-01-31",
             "cores": 2,
             "processor": "a processor",

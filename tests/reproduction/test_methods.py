@@ -49,7 +49,7 @@ def test_a_job_is_a_command_that_can_be_typed(tmp_path: Path) -> None:
     jobs = {job.folder: job for job in jobs_of(comparison_of(config()), tmp_path)}
     folder = tmp_path / "crpg_from_dpo" / "seed_1"
     assert jobs[folder].arguments == [
-        "cgpo.train",
+        "train",
         "logger=none",
         "updates=3",
         "optimizer=crpg",
@@ -74,7 +74,7 @@ def test_an_evaluation_takes_the_methods_that_have_its_seed(tmp_path: Path) -> N
 
 def test_without_evaluation_there_is_none(tmp_path: Path) -> None:
     jobs = jobs_of(comparison_of(config(evaluation=None)), tmp_path)
-    assert {job.module for job in jobs} == {"cgpo.train"}
+    assert {job.verb for job in jobs} == {"train"}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_what_is_wrong_is_named(changes: dict[str, Any], message: str) -> None:
 
 
 def a_job(folder: Path, *overrides: str) -> Job:
-    return Job("cgpo.train", overrides, folder / "crpg" / "seed_0", "summary.json")
+    return Job("train", overrides, folder / "crpg" / "seed_0", "summary.json")
 
 
 def test_what_an_interrupted_run_left_is_put_aside(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from cgpo.runs.folder import OWN, NeverOverwrite, write_config
 from cgpo.errors import UserError
+from cgpo.runs.folder import OWN, NeverOverwrite, write_config
 
 DEFAULT = "runs/2026-11-22/10-00-00"
 

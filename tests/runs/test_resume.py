@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from cgpo.runs.resume import alone_in, check_same, newest_unfinished, resume_of
 from cgpo.errors import UserError
+from cgpo.runs.resume import alone_in, check_same, newest_unfinished, resume_of
 
 TYPED = ["tasks=paper", "updates=3"]
 

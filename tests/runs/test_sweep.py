@@ -2,18 +2,19 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from rich.console import Console
 
-from cgpo.cli.command import run_command
-from cgpo.runs.sweep import SweepTable, sweep_table
+from cgpo.cli.compose import compose_and_run
+from cgpo.cli.verb import Call, Verb
 from cgpo.errors import UserError
-from cgpo.training.preemption import STATUS
+from cgpo.runs.sweep import SweepTable, sweep_table
 
 
 def summary(success: float | None, reward: float) -> dict[str, Any]:
@@ -52,6 +53,10 @@ def write(folder: Path, overrides: list[str], **files: str) -> None:
         (folder / name.replace("_", ".")).write_text(text)
 
 
+def verb(run: Callable[[Call], None]) -> Verb:
+    return Verb("train", "", "", (), run, root="train", sweeps=True)
+
+
 def end(sweep: Path) -> None:
     SweepTable().on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(sweep)}}}))
 
@@ -72,32 +77,32 @@ def test_a_sweep_of_a_command_without_summaries_has_no_table(tmp_path: Path) -> 
 
 
 def test_a_sweep_that_is_told_to_end_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def task(config: DictConfig) -> None:
-        assert config.seed == 0, "no other run begins"
-        sys.exit(STATUS)
+    def run(call: Call) -> None:
+        assert call.config.seed == 0, "no other run begins"
+        sys.exit(143)
 
-    monkeypatch.setattr(sys, "argv", ["train", "-m", "seed=0,1", f"hydra.sweep.dir={tmp_path}/sweep"])
+    monkeypatch.setattr(sys, "argv", ["cgpo"])
     with pytest.raises(SystemExit) as ended:
-        run_command(task)
-    assert ended.value.code == STATUS
+        compose_and_run(verb(run), ["-m", "seed=0,1", f"hydra.sweep.dir={tmp_path}/sweep"], ("cgpo", "train"))
+    assert ended.value.code == 143
 
 
 def test_a_run_that_fails_ends_alone(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def task(config: DictConfig) -> None:
-        if config.seed == 1:
+    def run(call: Call) -> None:
+        if call.config.seed == 1:
             raise UserError("what a person got wrong")
-        if config.seed == 2:
+        if call.config.seed == 2:
             raise ZeroDivisionError("a defect")
-        if config.seed == 4:
+        if call.config.seed == 4:
             sys.exit(7)  # as the supervisor of several processes does
         folder = Path(HydraConfig.get().runtime.output_dir)
         (folder / "summary.json").write_text(json.dumps(summary(1.0, 2.0)))
 
-    monkeypatch.setattr(sys, "argv", ["train", "-m", "seed=0,1,2,3,4", f"hydra.sweep.dir={tmp_path}/sweep"])
+    monkeypatch.setattr(sys, "argv", ["cgpo"])
     with pytest.raises(SystemExit, match=r"error: 3 of 5 runs failed; each one's error\.txt says why"):
-        run_command(task)
+        compose_and_run(verb(run), ["-m", "seed=0,1,2,3,4", f"hydra.sweep.dir={tmp_path}/sweep"], ("cgpo", "train"))
     rows = json.loads((tmp_path / "sweep/sweep.json").read_text())
     assert ["error" in row for row in rows] == [False, True, True, False, True]
     assert rows[4]["error"].startswith("one of its processes failed, with status 7")

@@ -1,54 +1,50 @@
-"""The report's panels in W&B: `python -m cgpo.cli.dashboard runs/2026-01-31/12-00-00 --entity my-team`."""
+"""`cgpo dashboard`: the report's panels in W&B."""
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Sequence
-
-from cgpo.errors import UserError
-from cgpo.report.content import named_runs
-from cgpo.report.workspace import tasks_of, workspace
-from cgpo.training.loggers import has_key
+from cgpo.cli.verb import Call, Verb
+from cgpo.progress import say
 
 
-def dashboard(folders: Sequence[str], entity: str, project: str, name: str, save: bool = True) -> None:
-    """Makes a dashboard for the tasks and judges of some runs, and saves it in W&B.
+def run(call: Call) -> None:
+    """Makes a dashboard for the tasks and judges of some runs, and saves it in W&B."""
+    from cgpo.errors import UserError
+    from cgpo.reporting.content import named_runs
+    from cgpo.reporting.workspace import tasks_of, workspace
+    from cgpo.training.loggers import has_key
 
-    Raises:
-        UserError: a folder holds no run, W&B cannot be reached, or there is no key for it.
-    """
-    made = workspace(entity, project, tasks_of(list(named_runs(folders).values())), name)
+    config = call.config
+    tasks = tasks_of(list(named_runs(list(config.runs)).values()))
+    made = workspace(config.entity, config.project, tasks, config.name)
     for section in made.sections:
-        print(f"{section.name}: {', '.join(panel.title for panel in section.panels)}")
-    if not save:
+        say(f"{section.name}: {', '.join(panel.title for panel in section.panels)}")
+    if not config.save:
         return
     if not has_key():
-        raise UserError("saving a dashboard needs a key for W&B: call wandb login, or say --dry-run to see its panels")
+        raise UserError("saving a dashboard needs a key for W&B: call wandb login, or say save=false to see its panels")
     try:
         made.save()
     except Exception as error:  # W&B's client raises many kinds
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(f"W&B does not take the dashboard of {entity}/{project}: {reason}") from error
+        raise UserError(f"W&B does not take the dashboard of {config.entity}/{config.project}: {reason}") from error
 
 
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m cgpo.cli.dashboard",
-        description="Makes a W&B dashboard with the panels of the report, for the tasks and judges of some runs.",
-    )
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder, or a sweep's for all its runs")
-    parser.add_argument("--entity", required=True, help="user or team at W&B")
-    parser.add_argument("--project", default="cgpo", help="W&B's project (default: cgpo)")
-    parser.add_argument("--name", default="cgpo", help="what the dashboard is called (default: cgpo)")
-    parser.add_argument("--dry-run", action="store_true", help="only say which panels it would have")
-    arguments = parser.parse_args()
-    try:
-        dashboard(arguments.runs, arguments.entity, arguments.project, arguments.name, save=not arguments.dry_run)
-    except UserError as error:
-        sys.exit(f"error: {error}")
-
-
-if __name__ == "__main__":
-    main()
+VERB = Verb(
+    name="dashboard",
+    summary="make the report's panels in W&B",
+    about=(
+        "Makes a W&B dashboard with the panels of the report, for the tasks and judges of some runs. Needs the "
+        "extra dashboard and a key for W&B."
+    ),
+    examples=(
+        ("dashboard runs/2026-01-31/12-00-00 entity=my-team", "of one run"),
+        ("dashboard runs/ entity=my-team project=cgpo", "of all runs below a folder"),
+        ("dashboard runs/a entity=my-team name=judges", "under another name"),
+        ("dashboard runs/a entity=my-team save=false", "only say which panels it would have"),
+        ("dashboard runs/a runs/b entity=my-team", "of two runs"),
+    ),
+    run=run,
+    root="dashboard",
+    positional="runs",
+    flags={"--entity": "entity={}", "--project": "project={}", "--name": "name={}", "--dry-run": "save=false"},
+)

@@ -18,7 +18,7 @@ ENDED_BY = frozenset({STATUS, 128 + signal.SIGTERM})
 SHOW_CURSOR = b"\x1b[?25h"
 
 
-class Interrupted(BaseException):  # noqa: N818, it is as little an error as KeyboardInterrupt
+class Interrupted(BaseException):
     """Ctrl-C, as an exception that Lightning does not turn into one of its own."""
 
 
@@ -42,6 +42,8 @@ def stoppable() -> Iterator[None]:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
+    if signal.getsignal(signal.SIGINT) is not _interrupt:
+        _die(number, frame)  # training has noted a first one, and passes on the second
     signal.signal(signal.SIGINT, _die)
     raise Interrupted
 

@@ -1,37 +1,55 @@
-"""Makes a judge model of labelled rows: `python -m cgpo.cli.train_judge input=rows.jsonl model.path=… template=safety`."""
+"""`cgpo train-judge`: a judge model of labelled rows."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from omegaconf import DictConfig
-
-from cgpo.build.judge_training import labelled_judge, training_plan
-from cgpo.cli.command import run_command
-from cgpo.judge_files import show
-from cgpo.runs.process import quiet, screen
-from cgpo.stages.judge_model import check_free, read_labelled
+from cgpo.cli.verb import Call, Verb
+from cgpo.progress import say, show
 
 
-def train_judge(config: DictConfig) -> None:
-    """Fine-tunes a language model on labelled rows, and reports its accuracy on rows held out.
+def run(call: Call) -> None:
+    """Fine-tunes a language model on labelled rows, and reports its accuracy on rows held out."""
+    from cgpo.config import read_config
 
-    Raises:
-        UserError: the configuration, a row, the model or the output is not what it should be.
-    """
+    config = read_config(call.config, "train-judge")
+    from cgpo.build.judge_training import labelled_judge
+    from cgpo.judge_files import summary_view
+    from cgpo.runs.process import quiet
+    from cgpo.stages.judge_model import check_free, read_labelled
+
     quiet()
-    console, announce = screen()
-    plan = training_plan(config)
-    output = Path(plan["output"])
+    output = Path(config.output)
     check_free(output)
-    judge = labelled_judge(plan)
-    rows = read_labelled(Path(plan["input"]), plan["held_out"], plan["seed"])
-    announce(f"{len(rows.train)} rows to train on, {len(rows.held_out)} held out, {rows.unlabelled} without a label")
+    judge = labelled_judge(config)
+    rows = read_labelled(Path(config.input), config.held_out, config.seed)
+    say(f"{len(rows.train)} rows to train on, {len(rows.held_out)} held out, {rows.unlabelled} without a label")
     summary = judge.build(rows, output)
-    show(summary, console)
-    announce(f"always saying the more frequent label would be right on {summary['majority']:.3f} of the rows held out")
-    announce(f"the judge model lies in {output}: judges.<name>.model={output}")
+    show(summary_view(summary))
+    say(f"always saying the more frequent label would be right on {summary['majority']:.3f} of the rows held out")
+    say(f"the judge model lies in {output}: judges.<name>.model={output}")
 
 
-if __name__ == "__main__":
-    run_command(train_judge, root="train_judge", sweeps=False)
+VERB = Verb(
+    name="train-judge",
+    summary="make a judge model from labelled rows",
+    about=(
+        "Fine-tunes a language model on rows with a prompt, a response and a label (true for satisfied), judges "
+        "rows held out, and leaves a folder that judges.<name>.model=FOLDER reads."
+    ),
+    examples=(
+        ("train-judge input=rows.jsonl model.path=MODEL template=safety output=guard", "a judge of safety"),
+        ("train-judge input=rows.jsonl model.path=MODEL template=ask.txt output=guard", "with a question of one's own"),
+        (
+            "train-judge input=rows.jsonl model.path=MODEL template=safety output=guard held_out=500",
+            "500 rows held out",
+        ),
+        (
+            "train-judge input=rows.jsonl model.path=MODEL template=safety output=guard fit.steps=1000",
+            "trained for longer",
+        ),
+        ("train-judge input=rows.jsonl model.path=MODEL template=safety output=guard fit.accelerator=gpu", "on a GPU"),
+    ),
+    run=run,
+    root="train_judge",
+)

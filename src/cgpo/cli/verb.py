@@ -17,19 +17,21 @@ class Call:
 
     Attributes:
         config: what Hydra composed.
-        line: the command line, as a person typed it; `Call.again` says how to repeat it.
+        line: the command line, as a person typed it.
     """
 
     config: DictConfig
     line: Sequence[str]
 
-    def again(self, *overrides: str) -> str:
-        """The same command with further overrides, to be copied into a shell."""
-        added = [override for override in overrides if override not in self.line]
-        return " ".join([shlex.quote(part) if part not in PLAIN else part for part in (*self.line, *added)])
+    def typed(self, *overrides: str) -> str:
+        """The same command, to be copied into a shell.
 
-
-PLAIN = frozenset({"python", "-m"})
+        Args:
+            *overrides: are added, or take the place of others of the same key.
+        """
+        keys = {override.partition("=")[0] for override in overrides}
+        kept = [part for part in self.line if part.partition("=")[0] not in keys]
+        return shlex.join([*kept, *overrides])
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,12 @@ class Verb:
         summary: what it does, in one line of the list of verbs.
         about: the first paragraph of its help page.
         examples: command lines without `cgpo`, each with what it does.
-        run: is given the composed configuration.
+        run: does it; imports what is dear to import only once it has read the configuration.
         root: the file of `conf/` that its configuration starts from.
         sweeps: whether it makes sense to run it with several values of a key (`-m`).
         positional: the key that arguments without `=` are values of.
-        flags: arguments of a kind that other programs have, such as `--output`, each with the override that it stands
-            for; `{}` takes the argument's value.
+        flags: arguments as other programs have them, such as `--output`, each with the override that it stands for;
+            `{}` takes the argument's value.
     """
 
     name: str

@@ -1,4 +1,7 @@
-"""How the processes of a run meet: what their launcher says of each, and the process group that they form."""
+"""How the processes of a run meet: what their launcher says of each, and the process group that they form.
+
+Every command asks whether a launcher started it, before it knows that it will need torch: torch is imported where it is used.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
-
-import torch
-from torch import distributed
-from torch._C._distributed_c10d import HashStore
 
 T = TypeVar("T")
 RENDEZVOUS = "CGPO_RENDEZVOUS"
@@ -38,7 +37,7 @@ class Rendezvous:
 
 
 def find_rendezvous(environment: Mapping[str, str] = os.environ) -> Rendezvous | None:
-    """This process's seat, where `torchrun`, SLURM or our own supervisor started it; `None` where a person did."""
+    """This process's place among all, where `torchrun`, SLURM or our own launcher started it; `None` where a person did."""
     if {"RANK", "LOCAL_RANK", "WORLD_SIZE"} <= environment.keys():
         rank, local_rank, size = (int(environment[name]) for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"))
         return Rendezvous(rank, local_rank, size, environment.get(RENDEZVOUS, "env://"))
@@ -49,7 +48,6 @@ def find_rendezvous(environment: Mapping[str, str] = os.environ) -> Rendezvous |
 
 
 def _slurm_rendezvous() -> Rendezvous | None:
-    # Every command asks for its seat, and few of them need Lightning, which takes seconds to import.
     from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
     if not SLURMEnvironment.detect():
@@ -60,7 +58,7 @@ def _slurm_rendezvous() -> Rendezvous | None:
 
 
 def supervised() -> bool:
-    """Whether our own supervisor started this process: it has checked everything, and has claimed the run's folder."""
+    """Whether our own launcher started this process: it has checked everything, and has claimed the run's folder."""
     return RENDEZVOUS in os.environ
 
 
@@ -69,6 +67,10 @@ def join(taken: Rendezvous) -> None:
 
     Tensors on the CPU are exchanged by gloo, those on a GPU by NCCL.
     """
+    import torch
+    from torch import distributed
+    from torch._C._distributed_c10d import HashStore
+
     if distributed.is_initialized():
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
@@ -80,6 +82,8 @@ def join(taken: Rendezvous) -> None:
 
 def broadcast(value: T) -> T:
     """What the first of the processes says, where there are several."""
+    from torch import distributed
+
     if not distributed.is_initialized():
         return value
     found = [value]
@@ -90,6 +94,8 @@ def broadcast(value: T) -> T:
 @contextmanager
 def joined_processes(taken: Rendezvous) -> Iterator[None]:
     """The others are there meanwhile; at the end all wait for each other: one that left early could abort the rest."""
+    from torch import distributed
+
     join(taken)
     try:
         yield

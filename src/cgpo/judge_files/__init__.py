@@ -2,6 +2,6 @@
 
 from cgpo.judge_files.streaming import judge_file, judge_rows
 from cgpo.judge_files.summary import summarise
-from cgpo.judge_files.tables import show
+from cgpo.judge_files.tables import summary_view
 
-__all__ = ["judge_file", "judge_rows", "show", "summarise"]
+__all__ = ["judge_file", "judge_rows", "summarise", "summary_view"]

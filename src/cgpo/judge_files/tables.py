@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich import box
-from rich.console import Console
+from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 OUTCOMES = ("satisfied", "violated", "not_applicable", "undecided")
 NOT_ASKED = "not_asked"
@@ -24,18 +25,18 @@ TOGETHER = "all together"
 Ratings = Mapping[str, Any]
 
 
-def show(summary: Mapping[str, Any], console: Console) -> None:
-    """Prints what each judge said, how it stands to the labels where there are any, and to the other judges."""
+def summary_view(summary: Mapping[str, Any]) -> RenderableType:
+    """What each judge said, how it stands to the labels where there are any, and to the other judges."""
     raters: dict[str, Ratings] = {**summary["judges"]}
     if "panel" in summary:
         raters[TOGETHER] = summary["panel"]
-    console.print(_ratings(raters, summary["rows"]))
-    if summary.get("agreement"):
-        console.print(_agreement(summary["agreement"]))
-    for name, ratings in summary["judges"].items():
-        if ratings["outcomes"]["not_applicable"]["rows"] == summary["rows"]:
-            line = f"{name} applied to no row: the rows' metadata do not hold what it reads"
-            console.print(line, markup=False, highlight=False)
+    agreement = [_agreement(summary["agreement"])] if summary.get("agreement") else []
+    lines = [
+        f"{name} applied to no row: the rows' metadata do not hold what it reads"
+        for name, ratings in summary["judges"].items()
+        if ratings["outcomes"]["not_applicable"]["rows"] == summary["rows"]
+    ]
+    return Group(_ratings(raters, summary["rows"]), *agreement, *map(Text, lines))
 
 
 def _ratings(raters: Mapping[str, Ratings], rows: int) -> Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from cgpo.run_files import Run, Series, load_run
 
 
 def named_runs(folders: Sequence[str | Path]) -> dict[str, Run]:
-    """The runs of some folders by name; the folder of a sweep stands for its runs.
+    """The runs of some folders by name; a folder stands for all runs below it.
 
     A name is as much of the end of a folder's path as tells it from the others.
 
@@ -42,10 +42,20 @@ def short_names(folders: Sequence[Path]) -> list[str]:
 def _runs_of(folder: Path) -> Iterable[Path]:
     if (folder / "config.yaml").is_file() or not folder.is_dir():
         return [load_run(folder).folder]
-    runs = [file.parent for file in folder.glob("*/config.yaml")]
+    runs = [run for run in _below(folder) if Run(run).command in (None, "train")]
     if not runs:
-        raise UserError(f"{folder}: no run's folder and no sweep's, there is no config.yaml in it nor one level below")
-    return sorted(runs, key=lambda run: (len(run.name), run.name))
+        raise UserError(f"{folder}: no run's folder, and there is none below it: a run's folder has a config.yaml")
+    return runs
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """The folders of runs below a folder, in the order of their names; numbers by their size."""
+    inner = [child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")]
+    for child in sorted(inner, key=lambda child: (child.name.rjust(9) if child.name.isdecimal() else child.name)):
+        if (child / "config.yaml").is_file():
+            yield child
+        else:
+            yield from _below(child)
 
 
 SAMPLES = 5

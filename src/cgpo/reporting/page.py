@@ -64,11 +64,11 @@ def check_output(path: Path, overwrite: bool) -> None:
         UserError: it may not.
     """
     if path.is_dir():
-        raise UserError(f"{path} is a folder; name a file: --output {path / 'report.html'}")
+        raise UserError(f"{path} is a folder; name a file: output={path / 'report.html'}")
     if not path.parent.is_dir():
-        raise UserError(f"{path}: there is no folder {path.parent}; make it, or choose another --output")
+        raise UserError(f"{path}: there is no folder {path.parent}; make it, or choose another output=FILE")
     if path.exists() and not overwrite:
-        raise UserError(f"{path} is there already; choose another --output, or say --overwrite")
+        raise UserError(f"{path} is there already; choose another output=FILE, or say overwrite=true")
 
 
 def _template(name: str) -> str:

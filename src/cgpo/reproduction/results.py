@@ -51,7 +51,7 @@ def collect(comparison: Comparison, folder: Path, command: str) -> dict[str, Any
 
 def _method(comparison: Comparison, method: Method, folder: Path) -> dict[str, Any]:
     seeds = () if method.path else comparison.seeds_of(method)
-    command = " ".join(["python -m cgpo.train", *comparison.training, *method.overrides])
+    command = " ".join(["cgpo train", *comparison.training, *method.overrides])
     return {
         "title": method.title,
         "command": None if method.path else command,

@@ -6,7 +6,6 @@ import fcntl
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -29,7 +28,7 @@ class Runner:
         command: what a job's arguments are given to.
     """
 
-    def __init__(self, workers: int, announce: Announce, command: Sequence[str] = (sys.executable, "-m")) -> None:
+    def __init__(self, workers: int, announce: Announce, command: Sequence[str]) -> None:
         self._workers = workers
         self._announce = announce
         self._command = tuple(command)

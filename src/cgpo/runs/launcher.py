@@ -13,41 +13,43 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
 from hydra.core.hydra_config import HydraConfig
+
 from cgpo.distributed.rendezvous import RENDEZVOUS, supervised
 
-
-SUPERVISOR = "CGPO_SUPERVISOR"
-"""The supervisor's process id."""
+LAUNCHER = "CGPO_LAUNCHER"
+"""The launcher's process id."""
 GRACE_SECONDS = 20.0
 """What the other processes are given once one has failed."""
 _LOST = ("hydra.run.dir", "hydra.sweep", "hydra.mode", "hydra.launcher", "hydra.sweeper", "hydra/")
 _PR_SET_PDEATHSIG = 1
 
 
-def supervise(folder: Path, devices: int) -> None:
-    """Runs this command anew as several processes that train together, and waits for them.
+def launch(command: Sequence[str], folder: Path, devices: int) -> None:
+    """Runs a command as several processes that train together, with the overrides of this one, and waits for them.
 
     A signal to end is passed on to all; a second one kills them. Where one fails the others are ended; where this
     process is killed, they are.
 
     Args:
+        command: without overrides.
         folder: of the run.
         devices: how many processes.
 
     Raises:
-        SystemExit: with the status of the first that failed.
+        SystemExit: with the status of the first that failed, or of the signal that ended them.
     """
     with tempfile.TemporaryDirectory() as meeting:
         shared = {
             **os.environ,
             "WORLD_SIZE": str(devices),
             RENDEZVOUS: f"file://{meeting}/processes",
-            SUPERVISOR: str(os.getpid()),
+            LAUNCHER: str(os.getpid()),
         }
-        command = [sys.executable, "-m", "cgpo.train", *_arguments(folder)]
+        whole = [*command, *_arguments(folder)]
         with _signals() as received:
-            workers = [_start(command, shared, rank) for rank in range(devices)]
+            workers = [_start(whole, shared, rank) for rank in range(devices)]
             try:
                 failed = _wait(workers, received)
             finally:
@@ -58,12 +60,12 @@ def supervise(folder: Path, devices: int) -> None:
         sys.exit(failed)
 
 
-def tie_to_supervisor() -> None:
-    """Ends this process with the one that supervises it, however that ends."""
-    if not supervised() or SUPERVISOR not in os.environ:
+def end_with_launcher() -> None:
+    """Ends this process with the one that launched it, however that ends."""
+    if not supervised() or LAUNCHER not in os.environ:
         return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != int(os.environ[SUPERVISOR]):
+    if os.getppid() != int(os.environ[LAUNCHER]):
         sys.exit("error: the process that started this one is gone")
 
 
@@ -84,7 +86,8 @@ def _arguments(folder: Path) -> list[str]:
 
 def _start(command: Sequence[str], shared: Mapping[str, str], rank: int) -> subprocess.Popen[bytes]:
     own = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-    return subprocess.Popen(command, env={**shared, **own}, stdin=subprocess.DEVNULL)
+    # In a process group of its own: Ctrl-C reaches it once, by way of the launcher.
+    return subprocess.Popen(command, env={**shared, **own}, stdin=subprocess.DEVNULL, process_group=0)
 
 
 @contextmanager
@@ -108,10 +111,13 @@ def _wait(workers: Sequence[subprocess.Popen[bytes]], received: list[int]) -> in
     asked = False
     while True:
         while received:
-            number = received.pop()
+            number = received.pop(0)
             for worker in workers:
                 # Whoever asks twice does not want to wait for an update's end.
                 worker.send_signal(signal.SIGKILL if asked else number)
+            if asked:
+                print("stopped at once", file=sys.stderr, flush=True)
+                return 128 + number
             asked = True
         ended = [worker.poll() is not None for worker in workers]
         if failed is None and (rank := _first_failed(workers)) is not None:

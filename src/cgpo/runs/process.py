@@ -1,16 +1,14 @@
-"""What is set for a whole process before anything is loaded, and its screen."""
+"""What is set for a whole process before anything is loaded."""
 
 from __future__ import annotations
 
 import logging
 import os
 import warnings
-from functools import partial
-import torch
-from rich.console import Console
-from cgpo.build.artifacts import Announce
-from cgpo.errors import UserError
 
+import torch
+
+from cgpo.errors import UserError
 
 NOISE = (
     ".*does not have many workers.*",
@@ -23,14 +21,11 @@ NOISE = (
     ".*your dataloader is not resumable.*",
     ".*lr_scheduler.step.*",
     ".*gradient_checkpointing_enable.*is deprecated.*",
+    ".*have no `val_dataloader`.*",
 )
 """Warnings of libraries that say nothing a person could act on."""
-
-
-def screen(silent: bool = False) -> tuple[Console, Announce]:
-    """The console, and what says a dim line on it; where another process speaks, neither shows anything."""
-    console = Console(quiet=silent)
-    return console, partial(console.print, style="dim", highlight=False, soft_wrap=True)
+LOUD = ("lightning", "lightning.pytorch", "lightning.fabric", "openai", "httpx", "httpx2")
+"""Loggers of libraries that say too much below errors."""
 
 
 def quiet() -> None:
@@ -41,7 +36,7 @@ def quiet() -> None:
 
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
-    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "openai", "httpx", "httpx2"):
+    for name in LOUD:
         logging.getLogger(name).setLevel(logging.ERROR)
     for message in NOISE:
         warnings.filterwarnings("ignore", message)

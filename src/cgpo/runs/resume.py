@@ -8,13 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
 from omegaconf import DictConfig, OmegaConf
+
 from cgpo.errors import UserError
 from cgpo.run_files import Run
 
-
 AUTO = "auto"
-MAY_DIFFER = frozenset({"trainer", "callbacks", "logger", "cache_dir"})
+MAY_DIFFER = frozenset({"trainer", "callbacks", "logger", "cache_dir", "run_folder"})
 """Parts of a configuration that do not decide what a run comes to."""
 LOCK = ".lock"
 PATIENCE_SECONDS = 20.0

@@ -8,11 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich import box
+from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from cgpo.evaluation.held_out import Evaluation
-from cgpo.files import write_whole
+from cgpo.files import write_atomically
 
 HACKED_BY = 0.05
 """A fall of the success rate, beside a risen reward, that is called reward hacking."""
@@ -65,28 +68,30 @@ def _verb(before: float, after: float) -> str:
     return f"{'rose' if after > before else 'fell'} from {before:.2f} to {after:.2f}"
 
 
-def show(summary: Mapping[str, Any], console: Console) -> None:
-    """The table at the end of a run."""
-    table = Table(title="held-out prompts, before → after")
-    for column in ("task", "success", "reward", "KL (nats)", "violated, by judge"):
-        table.add_column(column, overflow="fold")
+def summary_view(summary: Mapping[str, Any]) -> RenderableType:
+    """The table at the end of a run, with its further measures and its findings below.
+
+    Every judge has a row of its own, so that no name is broken on a screen of 80 columns.
+    """
+    table = Table(title="held-out prompts, before → after", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("task, judge", no_wrap=True)
+    for column in ("success", "reward", "KL (nats)", "violated"):
+        table.add_column(column, justify="right", no_wrap=True)
     for task, labelled in summary["tasks"].items():
         before, after = labelled["before"], labelled["after"]
+        success = f"{_number(before['success'])} → {_number(after['success'])}"
+        reward = f"{before['reward']:+.2f} → {after['reward']:+.2f}"
         rates = after["violation_rate"]
-        table.add_row(
-            task,
-            f"{_number(before['success'])} → {_number(after['success'])}",
-            f"{before['reward']:+.2f} → {after['reward']:+.2f}",
-            f"{after['kl']:.2f}",
-            ", ".join(f"{j} {_number(before['violation_rate'].get(j))} → {_number(r)}" for j, r in rates.items())
-            or "no judges",
-        )
-    console.print(table)
-    for name in sorted({name for labelled in summary["tasks"].values() for name in labelled["after"]["measures"]}):
-        changes = [f"{task} {_change(labelled, name)}" for task, labelled in summary["tasks"].items()]
-        console.print(f"{name}: {', '.join(changes)}", highlight=False)
-    for sentence in summary["findings"]:
-        console.print(sentence, highlight=False)
+        table.add_row(escape(task), success, reward, _number(after["kl"]), "" if rates else "no judges")
+        for judge, rate in rates.items():
+            was = before["violation_rate"].get(judge)
+            table.add_row(f"  {escape(judge)}", "", "", "", f"{_number(was)} → {_number(rate)}")
+    measures = sorted({name for labelled in summary["tasks"].values() for name in labelled["after"]["measures"]})
+    changes = [
+        [f"{task} {_change(labelled, name)}" for task, labelled in summary["tasks"].items()] for name in measures
+    ]
+    lines = [f"{name}: {', '.join(changed)}" for name, changed in zip(measures, changes, strict=True)]
+    return Group(table, *(Text(line) for line in [*lines, *summary["findings"]]))
 
 
 def _change(labelled: Mapping[str, Any], measure: str) -> str:
@@ -100,4 +105,4 @@ def _number(value: float | None) -> str:
 
 def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
     """Writes JSON atomically: the file is there whole, or not at all."""
-    write_whole(path, json.dumps(summary, indent=2, allow_nan=False))
+    write_atomically(path, json.dumps(summary, indent=2, allow_nan=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,13 +19,13 @@ from cgpo.training.checkpoints.states import restore, state_of
 from cgpo.training.checkpoints.writing import write_checkpoint
 from cgpo.training.loggers import log_sizes
 from cgpo.training.observer import Observer
-from cgpo.training.preemption import EndSignal, PreemptedError
+from cgpo.training.preemption import NAMES, EndSignal, PreemptedError
 
 MONITORS = ("success", "reward", "kl")
 
 
 class Checkpoints(Observer, LightningCheckpoint):
-    """Saves what a run needs to go on bit for bit, and ends the run in good order where SIGTERM asks for it.
+    """Saves what a run needs to go on bit for bit, and ends the run in good order where SIGTERM or Ctrl-C ask for it.
 
     Lightning calls it after all other callbacks, so that what they know of an update is in its checkpoint.
 
@@ -68,7 +69,7 @@ class Checkpoints(Observer, LightningCheckpoint):
             restore(trainer, module, load_states(self.origin, module.processes), self.origin)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """From here on SIGTERM waits for the end of an update; in a thread there are no signals."""
+        """From here on SIGTERM and Ctrl-C wait for the end of an update; in a thread there are no signals."""
         if self.every and threading.current_thread() is threading.main_thread():
             self._signal.listen()
 
@@ -88,6 +89,8 @@ class Checkpoints(Observer, LightningCheckpoint):
         """Saves where one is due or the run is to end."""
         module: Any = pl_module
         step = module.global_step
+        if step >= trainer.max_steps:
+            self._signal.ignore()  # there is nothing more to save: what comes after is repeated by a run that goes on
         if not self.every or step >= trainer.max_steps:
             return
         ends = module.processes.any(self._signal.received)
@@ -97,10 +100,12 @@ class Checkpoints(Observer, LightningCheckpoint):
             problem = self._save(trainer, module, step)
         if ends:
             where = f"saved in {self.folder}" if problem is None else f"not saved: {problem}"
-            raise PreemptedError(f"SIGTERM: the run ends after {step} of {trainer.max_steps} updates, {where}")
+            number = self._signal.number or signal.SIGTERM
+            updates = f"{step} of {trainer.max_steps} updates"
+            raise PreemptedError(f"{NAMES[number]}: the run ends after {updates}, {where}", number)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """SIGTERM is no longer waited with; Lightning gives it back to whoever had it before, later."""
+        """Signals to end are no longer waited with; Lightning gives SIGTERM back to whoever had it before, later."""
         self._signal.ignore()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
