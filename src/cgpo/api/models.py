@@ -10,6 +10,7 @@ from typing import Any, Self
 from torch import Tensor, nn
 
 from cgpo import protocols
+from cgpo.api.screen import on_screen
 from cgpo.build.artifacts import artifact_store
 from cgpo.build.devices import training_device
 from cgpo.config import ARTIFACT, compose, read_config
@@ -50,6 +51,17 @@ def load_policy(
     Raises:
         UserError: there is no such model, or a setting is not what it should be.
     """
+    with on_screen(True):
+        return loaded_policy(path, dtype, gradient_checkpointing, lora)
+
+
+def loaded_policy(
+    path: str | PathLike[str],
+    dtype: str = "float32",
+    gradient_checkpointing: bool = False,
+    lora: Mapping[str, Any] | None = None,
+) -> CausalPolicy:
+    """The same for a function that has a screen already."""
     return causal.load_policy(local_path(path), dtype, gradient_checkpointing, lora)
 
 
@@ -91,7 +103,8 @@ class RewardModel:
         self._inner: protocols.RewardModel
         if isinstance(source, str | PathLike):
             lies = training_device() if device == "auto" else device
-            self._inner = BradleyTerryReward(local_path(source), dtype, lies, batch_size, quantization)
+            with on_screen(True):
+                self._inner = BradleyTerryReward(local_path(source), dtype, lies, batch_size, quantization)
         elif callable(source):
             self._inner = FunctionReward(source)
         else:

@@ -59,7 +59,7 @@ def described(value: object) -> Any:
         return _without_interpolation(value)
     if isinstance(value, Path):
         return _without_interpolation(str(value))
-    kind = value if hasattr(value, "__qualname__") else type(value)
+    kind: Any = value if hasattr(value, "__qualname__") else type(value)
     attributes: Mapping[str, object] = getattr(value, "__dict__", {})
     plain = {
         name: _without_interpolation(item)

@@ -61,7 +61,7 @@ class Run(run_files.Run):
         Raises:
             UserError: the run has not ended.
         """
-        from cgpo.policy.causal import load_policy
+        from cgpo.api.models import load_policy
 
         folder = self.folder / "policy"
         if not folder.is_dir():

@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import Logger
 
 from cgpo.api.arguments import check_call
 from cgpo.api.beginning import Precision, Strategy, alone, begin, find_place, watching
-from cgpo.api.models import load_policy
+from cgpo.api.models import loaded_policy
 from cgpo.api.record import record_of
 from cgpo.api.runs import Run, load_run
 from cgpo.api.screen import on_screen
@@ -135,7 +135,7 @@ def fit(
     optim = {"learning_rate": learning_rate, "warmup_steps": warmup_steps, "final_factor": final_factor}
     record = record_of(
         listed,
-        policy.model.config.name_or_path if isinstance(policy, CausalPolicy) else fspath(policy),
+        str(policy.model.config.name_or_path) if isinstance(policy, CausalPolicy) else fspath(policy),
         {
             "seed": seed,
             "updates": updates,
@@ -209,7 +209,7 @@ def _listed(tasks: Task | Sequence[Task]) -> list[Task]:
 
 def _loaded(policy: str | PathLike[str] | CausalPolicy, dtype: str, lora: Mapping[str, Any] | None) -> CausalPolicy:
     if not isinstance(policy, CausalPolicy):
-        return load_policy(policy, dtype=dtype, lora=lora)
+        return loaded_policy(policy, dtype, lora=lora)
     if lora is not None:
         raise UserError("fit.lora: the policy is loaded already; give the adapters to cgpo.load_policy(…, lora=…)")
     return policy

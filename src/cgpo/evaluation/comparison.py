@@ -70,7 +70,7 @@ class Comparison:
                 self._opponent[task.expert.name, mode] = found
             self._say(OPPONENT, task)
 
-    def add(self, name: str, policy: Policy, reference: Policy) -> None:
+    def add(self, name: str, policy: Policy, reference: Policy | None) -> None:
         """Evaluates a policy on every task; its numbers and samples are kept, the model is not."""
         self._numbers[name] = {}
         for task in self._tasks:

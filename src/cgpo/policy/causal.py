@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any, cast
 
@@ -74,13 +75,13 @@ class CausalPolicy:
             return replace(self, model=cast(PreTrainedModel, AdaptersDisabled(self.model)))
         return replace(self, model=deepcopy(self.model).eval().requires_grad_(False))
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: str | PathLike[str]) -> None:
         """Writes a folder that `AutoModelForCausalLM.from_pretrained` and `AutoTokenizer` load; see `write_policy`.
 
         Raises:
             UserError: the folder already contains something.
         """
-        write_policy(self, whole_state(self.model), folder)
+        write_policy(self, whole_state(self.model), Path(folder))
 
 
 def load_policy(
@@ -150,7 +151,7 @@ def find_eos_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> 
     """Finds every token that ends a response; a checkpoint may name several in its generation configuration."""
     generation: Any = model.generation_config
     configured = None if generation is None else generation.eos_token_id
-    candidates: list[Any] = configured if isinstance(configured, list) else [configured]
+    candidates: list[Any] = [*configured] if isinstance(configured, list) else [configured]
     return frozenset(i for i in (*candidates, tokenizer.eos_token_id) if isinstance(i, int))
 
 
