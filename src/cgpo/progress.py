@@ -1,8 +1,8 @@
 """What a person is told while work goes on: lines, and bars of how far it is.
 
-Any room says something by `say("…")` and shows how far it is by `with bar("evaluating", total=500) as work:`. Where that
-goes is decided once, by the command or the notebook at the top, with `shown_on(screen)`; a process that nobody gave a
-screen prints its lines and shows no bars. There is one screen at a time, for there is one terminal.
+Any room says something by `say("…")` and shows how far it is by `with bar("evaluating", total=500) as work:`. Where
+that goes is decided once, by the command or the notebook at the top, with `shown_on(screen)`; a process that nobody
+gave a screen prints its lines and shows no bars. There is one screen at a time, for there is one terminal.
 """
 
 from __future__ import annotations

@@ -179,7 +179,8 @@ def test_a_cache_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     (tmp_path / "file").touch()
     monkeypatch.setattr(sys, "argv", ["cgpo"])
     with pytest.raises(SystemExit) as caught:
-        run_verb(find("train"), [f"hydra.run.dir={tmp_path}/run", f"cache_dir={tmp_path}/file/cache"], ("cgpo", "train"))
+        line = [f"hydra.run.dir={tmp_path}/run", f"cache_dir={tmp_path}/file/cache"]
+        run_verb(find("train"), line, ("cgpo", "train"))
     assert str(caught.value.code).startswith(f"error: cache_dir: {tmp_path}/file/cache cannot be made: ")
 
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import hydra
 from omegaconf import DictConfig
 
-from cgpo.cli.folders import config_folder
 from cgpo.cli.main import NAMES, find
 from cgpo.cli.verb import Verb
+from cgpo.config import config_folder
 
 
 def complete(arguments: Sequence[str]) -> None:

@@ -18,12 +18,15 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from cgpo.cli.errors import WRONG_INPUT, one_line
-from cgpo.cli.folders import config_folder
 from cgpo.cli.interrupt import ENDED_BY, stoppable
 from cgpo.cli.verb import Call, Verb
+from cgpo.config import config_folder
+from cgpo.distributed.rendezvous import find_rendezvous
 from cgpo.errors import UserError
+from cgpo.progress import Screen, SilentScreen, shown_on
 from cgpo.runs.launcher import end_with_launcher
 from cgpo.runs.sweep import record_failure
+from cgpo.terminal import Terminal
 
 
 def compose_and_run(verb: Verb, arguments: Sequence[str], line: Sequence[str]) -> None:
@@ -51,10 +54,16 @@ def compose_and_run(verb: Verb, arguments: Sequence[str], line: Sequence[str]) -
         with _one_line_errors(verb, arguments):
             verb.run(call)
 
-    with stoppable(), _one_line_errors(verb, arguments):
+    with shown_on(_screen()), stoppable(), _one_line_errors(verb, arguments):
         _check(verb, arguments)
         sys.argv = [sys.argv[0], *arguments]
         hydra.main(version_base=None, config_path=str(config_folder()), config_name=verb.root)(run)()
+
+
+def _screen() -> Screen:
+    """The terminal; of several processes the first alone speaks."""
+    found = find_rendezvous()
+    return Terminal() if found is None or found.rank == 0 else SilentScreen()
 
 
 def _run_of_sweep(verb: Verb, call: Call, arguments: Sequence[str]) -> None:
@@ -62,7 +71,7 @@ def _run_of_sweep(verb: Verb, call: Call, arguments: Sequence[str]) -> None:
     try:
         verb.run(call)
     except WRONG_INPUT as error:
-        record_failure(folder, one_line(error, arguments, verb.root))
+        record_failure(folder, one_line(error, verb, arguments))
     except SystemExit as error:
         if error.code in ENDED_BY:
             raise  # the whole sweep was told to end
@@ -77,7 +86,7 @@ def _one_line_errors(verb: Verb, arguments: Sequence[str]) -> Iterator[None]:
     try:
         yield
     except WRONG_INPUT as error:
-        sys.exit(f"error: {one_line(error, arguments, verb.root)}")
+        sys.exit(f"error: {one_line(error, verb, arguments)}")
 
 
 def _translated(verb: Verb, arguments: Sequence[str]) -> list[str]:

@@ -8,13 +8,15 @@ from cgpo.progress import say
 
 def run(call: Call) -> None:
     """Makes a dashboard for the tasks and judges of some runs, and saves it in W&B."""
+    from cgpo.config import read_config
+
+    config = read_config(call.config, "dashboard")
     from cgpo.errors import UserError
     from cgpo.reporting.content import named_runs
     from cgpo.reporting.workspace import tasks_of, workspace
     from cgpo.training.loggers import has_key
 
-    config = call.config
-    tasks = tasks_of(list(named_runs(list(config.runs)).values()))
+    tasks = tasks_of(list(named_runs(config.runs).values()))
     made = workspace(config.entity, config.project, tasks, config.name)
     for section in made.sections:
         say(f"{section.name}: {', '.join(panel.title for panel in section.panels)}")

@@ -11,30 +11,31 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from cgpo.cli.folders import config_folder, own_folder
+from cgpo.cli.verb import Verb, own_folder
+from cgpo.config import SCHEMAS, config_folder, renamed, unknown_key
 from cgpo.errors import UserError, choose
 
 WRONG_INPUT = (UserError, HydraException, OmegaConfBaseException)
 """What the user can mend; anything else is a defect of this program and keeps its traceback."""
 
 
-def one_line(error: BaseException, arguments: Sequence[str], root: str) -> str:
+def one_line(error: BaseException, verb: Verb, arguments: Sequence[str]) -> str:
     """What is wrong, where, and what the valid choices are.
 
     Args:
         error: one of `WRONG_INPUT`.
+        verb: that was called.
         arguments: of the command line.
-        root: the file of `conf/` that the command's configuration starts from.
     """
     user_error = _cause(error, UserError)
     if user_error is not None:
         return _flat(user_error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        return _missing_choice(error, arguments, root)
+        return _missing_choice(error, arguments, verb.root)
     if isinstance(error, OverrideParseException):
         return f"{error.override}: this override cannot be read: {str(error).splitlines()[0]}"
     if isinstance(error, ConfigCompositionException) and (key := _unknown_key(str(error))):
-        return _unknown(key, arguments, root)
+        return _unknown(key, verb, arguments)
     deepest = error.__cause__ if isinstance(error.__cause__, TypeError) else error
     return _flat(deepest)
 
@@ -62,12 +63,14 @@ def _unknown_key(message: str) -> str | None:
     return first.split("'")[1] if first.startswith("Could not override '") else None
 
 
-def _unknown(key: str, arguments: Sequence[str], root: str) -> str:
+def _unknown(key: str, verb: Verb, arguments: Sequence[str]) -> str:
     parent, _, name = key.rpartition(".")
-    config = _composed([a for a in arguments if "=" in a and not _touches(a, key)], arguments, root)
+    if not parent or renamed(key):
+        return unknown_key(key, SCHEMAS[verb.name])
+    config = _composed([a for a in arguments if "=" in a and not _touches(a, key)], arguments, verb.root)
     node = OmegaConf.select(config, parent) if parent and config is not None else config
     if parent and config is not None and node is None:
-        return _unknown(parent, arguments, root)
+        return _unknown(parent, verb, arguments)
     where = f"{key}: there is no such key{f' under {parent}' if parent else ''}"
     if not isinstance(node, DictConfig):
         return where

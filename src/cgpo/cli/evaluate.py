@@ -11,8 +11,7 @@ def run(call: Call) -> None:
     from cgpo.config import read_config
 
     config = read_config(call.config, "evaluate")
-    for note in config.notes:
-        say(note, important=True)
+    call.note(config.notes)
     from cgpo.evaluation.tables import tables
     from cgpo.runs.evaluate import begin_evaluation, evaluate
 

@@ -59,9 +59,9 @@ def run_verb(verb: Verb, arguments: Sequence[str], line: Sequence[str]) -> None:
     if "--version" in arguments:
         main(["--version"])
     elif "--help" in arguments or "-h" in arguments:
-        from cgpo.cli.help import page
+        from cgpo.cli.help import show_help
 
-        print(page(verb, arguments))
+        show_help(verb, arguments)
     else:
         from cgpo.cli.compose import compose_and_run
 

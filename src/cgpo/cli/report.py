@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from cgpo.cli.verb import Call, Verb
-from cgpo.progress import say
+from cgpo.progress import show
 
 
 def run(call: Call) -> None:
-    """Writes the report of some runs."""
-    from cgpo.reporting import content, named_runs, page, write_page
-    from cgpo.reporting.page import check_output
+    """Writes the page."""
+    from cgpo.config import read_config
 
-    config = call.config
-    output = Path(config.output)
-    check_output(output, config.overwrite)
-    runs = [content(name, run, config.samples) for name, run in named_runs(list(config.runs)).items()]
-    write_page(output, page(runs, " · ".join(run["name"] for run in runs)), config.overwrite)
-    for run in runs:
-        if run["left_out"]:
-            say(f"{run['name']}: {run['left_out']} older samples are left out; samples=N shows more")
-    say(f"{output}: {len(runs)} {'run' if len(runs) == 1 else 'runs'}, {output.stat().st_size / 1e6:.1f} MB; open it")
+    config = read_config(call.config, "report")
+    from cgpo.api.reports import report
+
+    page = report(config.runs, config.output, overwrite=config.overwrite, samples=config.samples)
+    show(page)
 
 
 VERB = Verb(

@@ -33,4 +33,4 @@ def make(stage: Literal["sft", "reward", "warmup"], call: Call) -> None:
             f"pipeline: there is no recipe {stage!r} to make (there are: {', '.join(config.pipeline) or 'none'})"
         )
     for name in names:
-        say(f"{name}: {store.path(name)}", important=True)
+        say(f"{name}: {store.path(name)}")

@@ -18,8 +18,7 @@ def run(call: Call) -> None:
     from cgpo.config import read_config
 
     config = read_config(call.config, "train")
-    for note in config.notes:
-        say(note, important=True)
+    call.note(config.notes)
     from cgpo.runs.resume import is_complete
     from cgpo.runs.session import begin
     from cgpo.runs.train import train

@@ -5,7 +5,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from cgpo.distributed.rendezvous import supervised
+from cgpo.progress import say
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -32,6 +36,12 @@ class Call:
         keys = {override.partition("=")[0] for override in overrides}
         kept = [part for part in self.line if part.partition("=")[0] not in keys]
         return shlex.join([*kept, *overrides])
+
+    def note(self, notes: Sequence[str]) -> None:
+        """Says what a person should see before the command begins; of processes that a launcher started, it has."""
+        if not supervised():
+            for line in notes:
+                say(line, important=True)
 
 
 @dataclass(frozen=True)
@@ -60,3 +70,12 @@ class Verb:
     sweeps: bool = False
     positional: str | None = None
     flags: Mapping[str, str] = field(default_factory=dict)
+
+
+def own_folder(arguments: Sequence[str]) -> Path | None:
+    """The user's own folder, which `--config-dir` names; `None` where there is none."""
+    for flag, value in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, _, inline = flag.partition("=")
+        if name in ("--config-dir", "-cd"):
+            return Path(inline or value)
+    return None
