@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from cgpo.rollout import DecodingSampler
 from cgpo.rollout import cuda_graphs as graphs
 from cgpo.rollout import static as engine
-from cgpo.rollout.cache import read_tokens
-from cgpo.rollout.cuda_graphs import Captured, Slots, captured
+from cgpo.rollout.cuda_graphs import CapturedGraph, Slots, get_graph
+from cgpo.rollout.prefill import prefill
 
 RAGGED = [prompt(5, 6, 7, 8), prompt(9), prompt(10, 11)]
 
@@ -37,17 +37,17 @@ class Captures:
         self.count = 0
         self.failing = failing
 
-    def __call__(self, model: nn.Module, slots: Slots) -> Captured | None:
+    def __call__(self, model: nn.Module, slots: Slots) -> CapturedGraph | None:
         self.count += 1
         again = Again(model, slots)
-        return None if self.count <= self.failing else Captured(slots, again, again.logits)  # pyright: ignore[reportArgumentType]
+        return None if self.count <= self.failing else CapturedGraph(slots, again, again.logits)  # pyright: ignore[reportArgumentType]
 
 
 @pytest.fixture
 def captures(monkeypatch: pytest.MonkeyPatch) -> Captures:
     stand_in = Captures()
     monkeypatch.setattr(graphs, "_capture", stand_in)
-    monkeypatch.setattr(engine, "may_capture", lambda model: True)
+    monkeypatch.setattr(engine, "can_capture", lambda model: True)
     return stand_in
 
 
@@ -88,13 +88,13 @@ def test_weights_that_moved_are_captured_anew(captures: Captures) -> None:
 
 def test_the_shapes_used_last_are_kept(captures: Captures) -> None:
     model = tiny_policy().model
-    reading = read_tokens(model, [[5, 6]], pad_id=0)
+    reading = prefill(model, [[5, 6]], pad_id=0)
     for count in (1, 2, 3, 4, 1, 5):
-        captured(model, reading, count, 16)
+        get_graph(model, reading, count, 16)
     assert captures.count == 5
-    captured(model, reading, 1, 16)
+    get_graph(model, reading, 1, 16)
     assert captures.count == 5, "used after 2"
-    captured(model, reading, 2, 16)
+    get_graph(model, reading, 2, 16)
     assert captures.count == 6, "made room for 5"
 
 
@@ -113,7 +113,7 @@ def test_a_model_that_is_gone_takes_its_slots_along(captures: Captures) -> None:
     policy = tiny_policy()
     DecodingSampler(6, engine="static").sample(policy, RAGGED, 2, seed=0)
     model = ref(policy.model)
-    found = graphs._KEPT[policy.model].by_shape[6, 256, torch.float64]
+    found = graphs._GRAPHS[policy.model].by_shape[6, 256, torch.float64]
     assert found is not None
     slots = ref(found.slots)
     del policy, found

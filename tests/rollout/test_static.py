@@ -12,9 +12,9 @@ from cgpo.errors import UserError
 from cgpo.policy.causal import CausalPolicy, load_policy
 from cgpo.rollout import DecodingSampler
 from cgpo.rollout import static as engine
-from cgpo.rollout.cache import read_tokens
-from cgpo.rollout.cuda_graphs import Slots, may_capture
+from cgpo.rollout.cuda_graphs import Slots, can_capture
 from cgpo.rollout.dynamic import DynamicRows
+from cgpo.rollout.prefill import prefill
 from cgpo.rollout.static import StaticRows, require_static
 from cgpo.types import Prompt, Rollout
 
@@ -55,9 +55,9 @@ def test_engines_draw_the_same_with_other_settings(settings: dict[str, Any]) -> 
 
 def test_room_is_made_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """7 tokens of the longest prompt and 12 of a response need 20 columns in steps of 4, and 19 in steps of 1."""
-    monkeypatch.setattr(engine, "ROOM_STEP", 1)
+    monkeypatch.setattr(engine, "CAPACITY_STEP", 1)
     tight = both(tiny_policy(), RAGGED, 3, seed=4, temperature=0.9)
-    monkeypatch.setattr(engine, "ROOM_STEP", 4)
+    monkeypatch.setattr(engine, "CAPACITY_STEP", 4)
     roomy = both(tiny_policy(), RAGGED, 3, seed=4, temperature=0.9)
     assert_equal(tight)
     assert_equal(roomy)
@@ -84,16 +84,16 @@ def test_weights_changed_in_place_are_seen() -> None:
 def test_used_slots_can_be_loaded_again() -> None:
     """What earlier rows left behind, numbers that are not finite included, is not seen by later ones."""
     model = tiny_policy().model
-    first = read_tokens(model, [[5, 6, 7, 8, 9, 10], [4]], pad_id=0)
-    used = Slots(model.config, first, count=4, room=16)
+    first = prefill(model, [[5, 6, 7, 8, 9, 10], [4]], pad_id=0)
+    used = Slots(model.config, first, count=4, capacity=16)
     used.load(first, copies=2)
     for _ in range(5):
         used.read(model)
     for layer, _ in used._layers(first):
         layer.keys[:, :, 9:] = math.inf
         layer.values[:, :, 9:] = math.nan
-    again = read_tokens(model, [[11, 12], [13]], pad_id=0)
-    fresh = Slots(model.config, again, count=4, room=16)
+    again = prefill(model, [[11, 12], [13]], pad_id=0)
+    fresh = Slots(model.config, again, count=4, capacity=16)
     for slots in (used, fresh):
         slots.load(again, copies=2)
         slots.token.copy_(torch.tensor([[5], [6], [7], [8]]))
@@ -103,7 +103,7 @@ def test_used_slots_can_be_loaded_again() -> None:
 
 def test_ended_rows_stay_and_the_end_is_noticed_in_a_while() -> None:
     model = tiny_policy().model
-    state = StaticRows(model, read_tokens(model, [[5, 6]], pad_id=0), copies=3, limit=40)
+    state = StaticRows(model, prefill(model, [[5, 6]], pad_id=0), copies=3, limit=40)
     state.running[:] = False
     assert [state.all_ended() for _ in range(16)] == ([False] * 7 + [True]) * 2
     assert state.rows.tolist() == [0, 1, 2]
@@ -114,7 +114,7 @@ def test_architectures_decode_in_slots_as_they_do_otherwise(kind: str) -> None:
     model = small(kind)
     require_static(model)
     rows = [[3, 4, 5, 6], [7], [8, 9]]
-    reading = read_tokens(model, rows, pad_id=0)
+    reading = prefill(model, rows, pad_id=0)
     static = StaticRows(model, reading, 2, 10)
     dynamic = DynamicRows(model, reading, 2, 0.0)
     for token in range(10, 16):
@@ -145,13 +145,13 @@ class Unmasked(torch.nn.Module):
 
 def test_a_model_that_would_answer_differently_is_refused() -> None:
     model = Unmasked()
-    reading = read_tokens(model, [[5, 6], [7, 8]], pad_id=0)
+    reading = prefill(model, [[5, 6], [7, 8]], pad_id=0)
     with pytest.raises(UserError, match=r"Unmasked answers differently with a cache of fixed length"):
         StaticRows(model, reading, 1, 4)
 
 
 def test_graphs_are_for_cuda_alone() -> None:
-    assert not may_capture(tiny_policy().model)
+    assert not can_capture(tiny_policy().model)
 
 
 def test_a_float32_policy_and_a_pretrained_one(shared: Any) -> None:

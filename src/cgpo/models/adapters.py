@@ -60,7 +60,7 @@ class LoraSettings:
                 "since log-probabilities must be those of the policy that sampled"
             )
         listed = isinstance(targets, Sequence) and not isinstance(targets, str) and len(self.targets) > 0
-        if targets != ALL_LINEAR and not (listed and all(isinstance(name, str) for name in self.targets)):
+        if targets != ALL_LINEAR and not (listed and all(type(name) is str for name in self.targets)):
             raise UserError(f"model.lora.targets is {targets!r}: it must be {ALL_LINEAR}, or a list of names")
 
 
@@ -155,8 +155,11 @@ def adapted_layers(module: nn.Module) -> dict[str, Any]:
     """Lists the layers with adapters (`peft.tuners.lora.LoraLayer`) by name."""
     from peft.tuners.lora import LoraLayer
 
-    modules: Iterable[tuple[str, Any]] = module.named_modules()
-    return {name: layer for name, layer in modules if isinstance(layer, LoraLayer)}
+    found: dict[str, Any] = {}
+    for name, layer in module.named_modules():
+        if isinstance(layer, LoraLayer):
+            found[name] = layer
+    return found
 
 
 def merge_adapters(model: PreTrainedModel, weights: dict[str, Tensor]) -> None:

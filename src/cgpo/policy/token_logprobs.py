@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
-from torch.utils.checkpoint import checkpoint  # pyright: ignore[reportUnknownVariableType]
+from torch.utils import checkpoint
 
 from cgpo.tensors import at_least_float32
 
@@ -219,8 +219,9 @@ class _HookedForward:
         parts = zip(torch.split(hidden, size), torch.split(self.targets, size), strict=True)
         if not torch.is_grad_enabled():
             return torch.cat([self._chunk(transform)(*part) for part in parts])
-        recompute: Any = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
-        return torch.cat([recompute(self._chunk(transform), *part) for part in parts])
+        module: Any = checkpoint
+        options = {"use_reentrant": False, "preserve_rng_state": False}
+        return torch.cat([module.checkpoint(self._chunk(transform), *part, **options) for part in parts])
 
     def _chunk(self, transform: LogitTransform) -> Callable[[Tensor, Tensor], Tensor]:
         """Makes a function of one chunk's hidden states and targets that remembers its result for a second call."""

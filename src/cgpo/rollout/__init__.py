@@ -1,4 +1,4 @@
-"""Drawing responses from a policy, without gradients."""
+"""Rollouts: sampling responses from the policy, without gradients."""
 
 from cgpo.rollout.decoding import DecodingSampler
 

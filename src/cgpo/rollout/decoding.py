@@ -1,4 +1,4 @@
-"""A batched decoding loop that pays neither for the prompt's copies nor for responses that have ended."""
+"""The sampler: a batched decoding loop that neither repeats the prompt for its copies nor decodes past a response."""
 
 from __future__ import annotations
 
@@ -10,36 +10,39 @@ from torch import Tensor
 
 from cgpo.errors import UserError
 from cgpo.protocols import Policy
-from cgpo.rollout.cache import Reading, read_prompts
 from cgpo.rollout.dynamic import DynamicRows
+from cgpo.rollout.prefill import Prefill, prefill
 from cgpo.rollout.sampling import SamplingParameters, sample_tokens
 from cgpo.rollout.static import StaticRows
 from cgpo.seeds import derived_seed
+from cgpo.tensors import at_least_float32, int_list, widen
 from cgpo.types import Prompt, Rollout
 
 ENGINES = ("dynamic", "static")
+ENDED = -1
+"""Stands in a row of tokens behind the response's end."""
 
 
 @dataclass(frozen=True)
 class DecodingSampler:
     """Samples `K` responses to each prompt; implements `cgpo.protocols.Sampler`.
 
-    A prompt is read once, and its key-value cache is copied to its `K` responses. Rows whose response has ended leave
-    the batch, so that a batch of mixed lengths costs the tokens it has. That is the engine `dynamic`. With `static`
-    nothing changes its shape from token to token and ended rows stay, which lets a GPU replay one graph a token (see
-    `cgpo.rollout.cuda_graphs`: not measured yet); the tokens are the same up to rounding.
+    A prompt is read once, and its key-value cache is copied for its `K` responses. With the engine `dynamic`, rows
+    whose response has ended leave the batch, so that a batch of mixed lengths costs the tokens it has. With `static`,
+    no shape changes from token to token and rows stay after their end, which lets a GPU replay one graph a token (see
+    `cgpo.rollout.cuda_graphs`); the tokens are the same up to rounding.
 
     Attributes:
         max_new_tokens: the most tokens of a response.
-        temperature: what the logits are divided by.
-        top_p: mass of the most probable tokens that are sampled from; 1 keeps all.
-        top_k: number of the most probable tokens that are sampled from; 0 keeps all.
+        temperature: divides the logits.
+        top_p: the probability mass of the likeliest tokens that are sampled from; 1 keeps all.
+        top_k: the number of likeliest tokens that are sampled from; 0 keeps all.
         max_batch: the most responses decoded at once, but never fewer than one prompt's `K`; `None` for all.
-        compact_below: ended rows are dropped once the share of running rows falls below this; with `dynamic` only.
-        engine: `dynamic` or `static`, see above.
+        compact_below: rows that have ended are dropped once the share of running rows falls below this; `dynamic` only.
+        engine: `dynamic` or `static`.
 
     Raises:
-        UserError: a setting is out of its range.
+        UserError: a setting is out of range.
     """
 
     max_new_tokens: int
@@ -70,15 +73,15 @@ class DecodingSampler:
     def sample(
         self, policy: Policy, prompts: Sequence[Prompt], responses_per_prompt: int, seed: int | Sequence[int]
     ) -> Rollout:
-        """Draws `responses_per_prompt` responses to each prompt; the same seed draws the same responses.
+        """Samples `responses_per_prompt` responses to each prompt; the same seed gives the same responses.
 
         A prompt's responses do not depend on the other prompts.
 
         Args:
-            policy: what is sampled from; its weights are only read.
+            policy: the policy; its weights are only read.
             prompts: `B` prompts, each shorter than the policy's context; there may be none.
             responses_per_prompt: `K`.
-            seed: of the random numbers; or one for each prompt.
+            seed: the seed of all prompts, or one for each.
 
         Returns:
             `B * K` responses, prompt-major.
@@ -99,14 +102,14 @@ class DecodingSampler:
             ]
         finally:
             policy.model.train(training)
-        parts = parts or [_nothing(policy)]
+        parts = parts or [_no_responses(policy)]
         width = max(ids.shape[1] for ids, _ in parts)
-        ids = torch.cat([_widened(part, width) for part, _ in parts])
-        logprobs = torch.cat([_widened(part, width) for _, part in parts])
+        ids = torch.cat([widen(part, width, ENDED) for part, _ in parts])
+        logprobs = torch.cat([widen(part, width) for _, part in parts])
         return _rollout(policy, tuple(prompts), prompt_ids, ids, logprobs, self.temperature)
 
     def _uniform(self, seed: int | Sequence[int], count: int, copies: int, device: torch.device) -> Tensor:
-        """Random numbers in [0, 1) for every token of every prompt's responses; `[B, K, T]` float64."""
+        """Draws `[B, K, T]` float64 random numbers in [0, 1), one for every token of every prompt's responses."""
         seeds = [derived_seed(seed, place) for place in range(count)] if isinstance(seed, int) else seed
         uniform = torch.empty(count, copies, self.max_new_tokens, dtype=torch.float64)
         for of_prompt, own in zip(uniform, seeds, strict=True):
@@ -116,19 +119,19 @@ class DecodingSampler:
     def _decode(
         self, policy: Policy, prompt_ids: Sequence[Sequence[int]], copies: int, uniform: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Tokens `[N, T]`, -1 after a response's end, and their log-probabilities `[N, T]`."""
-        reading = read_prompts(policy, prompt_ids)
-        limit = min(self.max_new_tokens, policy.context_length - reading.width)
-        state = self._rows(policy, reading, copies, limit)
-        draw, uniform = SamplingParameters(self.temperature, self.top_p, self.top_k), uniform.flatten(0, 1)
-        ends = torch.tensor(sorted(policy.eos_ids), device=state.rows.device)
-        total = len(state.rows)
-        tokens = torch.full((total, limit), -1, device=state.rows.device)
-        precision = torch.float64 if state.logits.dtype == torch.float64 else torch.float32
-        logprobs = torch.zeros(total, limit, dtype=precision, device=state.rows.device)
+        """Returns `[N, T]` tokens, `ENDED` after a response's end, and their `[N, T]` log-probabilities."""
+        prompts = prefill(policy.model, prompt_ids, policy.pad_id)
+        limit = min(self.max_new_tokens, policy.context_length - prompts.width)
+        state = self._rows(policy, prompts, copies, limit)
+        parameters = SamplingParameters(self.temperature, self.top_p, self.top_k)
+        uniform = uniform.flatten(0, 1)
+        total, device = len(state.rows), state.rows.device
+        ends = torch.tensor(sorted(policy.eos_ids), device=device)
+        tokens = torch.full((total, limit), ENDED, device=device)
+        logprobs = torch.zeros(total, limit, dtype=at_least_float32(state.logits.dtype), device=device)
         for step in range(limit):
-            token, logprob = sample_tokens(state.logits, draw, uniform[state.rows, step])
-            token = torch.where(state.running, token, -1)
+            token, logprob = sample_tokens(state.logits, parameters, uniform[state.rows, step])
+            token = torch.where(state.running, token, ENDED)
             tokens[state.rows, step] = token
             logprobs[state.rows, step] = torch.where(state.running, logprob, 0.0)
             state.running &= ~torch.isin(token, ends)
@@ -138,10 +141,10 @@ class DecodingSampler:
         longest = int((tokens >= 0).sum(-1).max())
         return tokens[:, :longest], logprobs[:, :longest]
 
-    def _rows(self, policy: Policy, reading: Reading, copies: int, limit: int) -> DynamicRows | StaticRows:
+    def _rows(self, policy: Policy, prompts: Prefill, copies: int, limit: int) -> DynamicRows | StaticRows:
         if self.engine == "static":
-            return StaticRows(policy.model, reading, copies, limit)
-        return DynamicRows(policy.model, reading, copies, self.compact_below)
+            return StaticRows(policy.model, prompts, copies, limit)
+        return DynamicRows(policy.model, prompts, copies, self.compact_below)
 
 
 def _check_prompts(policy: Policy, prompts: Sequence[Prompt], prompt_ids: Sequence[Sequence[int]]) -> None:
@@ -166,7 +169,7 @@ def _rollout(
     mask = ids >= 0
     last = ids.gather(1, (mask.sum(-1, keepdim=True) - 1).clamp(min=0)).squeeze(1)
     ends = torch.tensor(sorted(policy.eos_ids), device=ids.device)
-    texts = tuple(policy.decode(row[keep].tolist()) for row, keep in zip(ids, mask, strict=True))
+    texts = tuple(policy.decode(int_list(row[keep])) for row, keep in zip(ids, mask, strict=True))
     return Rollout(
         prompts=prompts,
         prompt_ids=prompt_ids,
@@ -179,17 +182,11 @@ def _rollout(
     )
 
 
-def _nothing(policy: Policy) -> tuple[Tensor, Tensor]:
-    """What is drawn for no prompt at all."""
+def _no_responses(policy: Policy) -> tuple[Tensor, Tensor]:
+    """Returns the tokens and log-probabilities of a rollout without prompts, `[0, 1]` each."""
     weight = next(policy.model.parameters())
-    precision = torch.float64 if weight.dtype == torch.float64 else torch.float32
-    nothing = torch.zeros(0, 1, device=weight.device)
-    return nothing.long(), nothing.to(precision)
-
-
-def _widened(part: Tensor, width: int) -> Tensor:
-    fill = -1 if not part.is_floating_point() else 0.0
-    return torch.nn.functional.pad(part, (0, width - part.shape[1]), value=fill)
+    empty = torch.zeros(0, 1, device=weight.device)
+    return empty.long(), empty.to(at_least_float32(weight.dtype))
 
 
 def _device(policy: Policy) -> torch.device:

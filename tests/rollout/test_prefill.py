@@ -3,8 +3,8 @@ from tests.policy.tiny import tiny_model
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from cgpo.rollout import cache as room
-from cgpo.rollout.cache import RoomyLayer, roomy_cache
+from cgpo.rollout import prefill
+from cgpo.rollout.prefill import GrowingLayer, growing_cache
 
 
 def column(rows: int, value: float) -> torch.Tensor:
@@ -14,7 +14,7 @@ def column(rows: int, value: float) -> torch.Tensor:
 def test_it_holds_what_a_dynamic_layer_holds() -> None:
     """Growth past the room, selected, reordered and repeated rows, a cut end: the same keys and values."""
     generator = torch.Generator().manual_seed(0)
-    ours, theirs = RoomyLayer(), DynamicLayer()
+    ours, theirs = GrowingLayer(), DynamicLayer()
     rows = 3
 
     def read(columns: int) -> None:
@@ -24,7 +24,7 @@ def test_it_holds_what_a_dynamic_layer_holds() -> None:
         assert ours.get_seq_length() == theirs.get_seq_length()
 
     read(5)
-    for _ in range(2 * room.LEAST_ROOM):
+    for _ in range(2 * prefill.SPARE_COLUMNS):
         read(1)
     for layer in (ours, theirs):
         layer.batch_select_indices(torch.tensor([2, 0, 1]))
@@ -43,7 +43,7 @@ def test_it_holds_what_a_dynamic_layer_holds() -> None:
 
 
 def test_a_column_is_added_in_place() -> None:
-    layer = RoomyLayer()
+    layer = GrowingLayer()
     layer.update(column(2, 0.0), column(2, 0.0))
     first, _ = layer.update(column(2, 1.0), column(2, 1.0))
     second, _ = layer.update(column(2, 2.0), column(2, 2.0))
@@ -53,15 +53,15 @@ def test_a_column_is_added_in_place() -> None:
 
 def test_what_was_given_is_never_written_to() -> None:
     given = column(2, 7.0)
-    layer = RoomyLayer()
+    layer = GrowingLayer()
     layer.update(given, given)
     layer.update(column(2, 1.0), column(2, 1.0))
     assert torch.equal(given, column(2, 7.0))
 
 
 def test_only_full_attention_gets_room() -> None:
-    assert [type(layer) for layer in roomy_cache(tiny_model().config).layers] == [RoomyLayer, RoomyLayer]
+    assert [type(layer) for layer in growing_cache(tiny_model().config).layers] == [GrowingLayer, GrowingLayer]
     config = tiny_model().config
     config.sliding_window, config.layer_types = 4, ["full_attention", "sliding_attention"]
-    assert [type(layer) for layer in roomy_cache(config).layers] == [RoomyLayer, DynamicSlidingWindowLayer]
+    assert [type(layer) for layer in growing_cache(config).layers] == [GrowingLayer, DynamicSlidingWindowLayer]
     assert [type(layer) for layer in DynamicCache(config=tiny_model().config).layers] == [DynamicLayer, DynamicLayer]
