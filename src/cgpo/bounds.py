@@ -1,7 +1,7 @@
-"""What a value may be, said once beside the field that holds it: types, bounds and units, checked and put into words.
+"""What a value may be, said once beside the field that holds it: types, bounds, units; checked, and put into words.
 
-A field says what it may be in its annotation, `Annotated[float, Gt(0), Unit("seconds")] | None`. The configuration reads
-that from the source, before anything dear is imported; the class checks itself by it when it is made.
+A field says what it may be in its annotation, `Annotated[float, Gt(0), Unit("seconds")] | None`. The configuration
+reads that from the source, before anything dear is imported; the class checks itself by it when it is made.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import collections.abc
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from types import NoneType, UnionType
-from typing import Annotated, Literal, TypeAlias, Union, get_args, get_origin
+from typing import Annotated, Literal, TypeAlias, TypeGuard, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 
@@ -60,15 +60,15 @@ def fits(annotation: object, value: object) -> bool:
     if origin is Literal:
         return any(value == choice and isinstance(value, bool) is isinstance(choice, bool) for choice in arguments)
     if (origin or annotation) in SEQUENCES:
-        return _is_list(value) and all(fits(_item(arguments), item) for item in value)
+        return is_listing(value) and all(fits(_item(arguments), item) for item in value)
     if (origin or annotation) in MAPPINGS:
         kinds = arguments or (object, object)
-        return isinstance(value, Mapping) and all(fits(kinds[1], item) for item in value.values())
+        return is_mapping(value) and all(fits(kinds[1], item) for item in value.values())
     return _is_a(annotation, value)
 
 
 def _is_a(kind: object, value: object) -> bool:
-    if kind in (None, NoneType):
+    if kind is None or kind is NoneType:
         return value is None
     if kind is bool:
         return isinstance(value, bool)
@@ -79,8 +79,14 @@ def _is_a(kind: object, value: object) -> bool:
     return isinstance(value, str) if kind is str else True
 
 
-def _is_list(value: object) -> bool:
+def is_listing(value: object) -> TypeGuard[Collection[object]]:
+    """Whether a value is a list or the like, and no text."""
     return isinstance(value, Sequence | set | frozenset) and not isinstance(value, str | bytes)
+
+
+def is_mapping(value: object) -> TypeGuard[Mapping[str, object]]:
+    """Whether a value is a mapping, as YAML has them: its keys are texts."""
+    return isinstance(value, Mapping)
 
 
 def _item(arguments: Sequence[object]) -> object:
@@ -132,8 +138,8 @@ def needed(annotation: object) -> str:
 
 
 def complaint(key: str, annotation: object, value: object) -> str:
-    """What is wrong with a value that does not fit: the key, what it is, what it must be, and the nearest right word."""
-    if isinstance(value, Mapping):
+    """What is wrong with a value that does not fit: the key, what it is, what it must be, the nearest right word."""
+    if is_mapping(value):
         for kind in _mappings(annotation):
             for name, item in value.items():
                 if not fits(kind, item):

@@ -41,7 +41,7 @@ def job_of(config: PlanConfig) -> Job:
         reference=None if lora is not None else reference,
         helpers=tuple(_helpers(config)),
         rank=None if lora is None else lora.r,
-        targets="all-linear" if lora is None else lora.targets,
+        targets="all-linear" if lora is None else lora.targets if isinstance(lora.targets, str) else list(lora.targets),
         checkpointing=config.model.gradient_checkpointing,
         max_tokens=config.update.max_tokens,
         responses=max(task.batch_size * task.responses_per_prompt for task in tasks),

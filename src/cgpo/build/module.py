@@ -44,8 +44,10 @@ def build_module(
 
 
 def build_update(config: TrainConfig) -> ConstrainedUpdate:
-    """The constrained update; in half precision sampler and update differ by half a nat a response, so that
-    `recompute_logprobs: auto` takes the policy's own numbers there.
+    """The constrained update of a configuration.
+
+    In half precision sampler and update differ by half a nat a response: `recompute_logprobs: auto` takes the policy's
+    own numbers there.
     """
     settings = config.update
     recompute = settings.recompute_logprobs

@@ -128,11 +128,11 @@ def _subscripted(module: Module, generic: ast.expr, arguments: list[ast.expr], b
         given = [evaluate(module, argument, bound) for argument in arguments]
         return evaluate(source, alias, dict(zip(variables, given, strict=False)))
     given = [... if ast.unparse(a) == "..." else evaluate(module, a, bound) for a in arguments]
-    if kind in (typing.Union, typing.Optional):
+    if kind is typing.Union or kind is typing.Optional:
         return _union([*given, *([None] if kind is typing.Optional else [])])
-    if kind in (typing.ClassVar, typing.Final):
+    if kind is typing.ClassVar or kind is typing.Final:
         return given[0]
-    if kind in bounds.SEQUENCES or kind in bounds.MAPPINGS:
+    if any(kind is known for known in (*bounds.SEQUENCES, *bounds.MAPPINGS)):
         subscript: typing.Any = kind
         return subscript[tuple(given)]
     return ANYTHING
@@ -165,4 +165,4 @@ def _metadata(module: Module, expression: ast.expr) -> object | None:
 
 
 def _union(kinds: list[object]) -> object:
-    return ANYTHING if ANYTHING in kinds else typing.Union[tuple(kinds)]
+    return ANYTHING if ANYTHING in kinds else typing.Union[tuple(kinds)]  # noqa: UP007 (they are known only now)

@@ -1,4 +1,4 @@
-"""The schemas of the commands that do not train by tasks: judging files, benchmarks, the reproduction, a memory plan."""
+"""The schemas of the commands besides training and evaluating: judging files, benchmarks, the reproduction, plans."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from cgpo.bounds import Unit
-from cgpo.config.sections import Count, Example, Listed, Named, Names, Section, Whole
+from cgpo.config.sections import Count, Example, Named, Names, Section, Several, Texts, Whole
 from cgpo.config.training import Quantization, TrainConfig
 
 
@@ -58,7 +58,7 @@ class TrainJudgeConfig(Section):
         str,
         Example("what the judge is asked: false_refusal, factuality, safety or a .txt file, template=safety"),
     ]
-    """What the judge is asked: false_refusal, factuality, safety, or a .txt file with {prompt}, {response} and the like."""
+    """What the judge is asked: false_refusal, factuality, safety, or a .txt file with {prompt} and {response}."""
     positive: str | None
     """The answer that means satisfied, one token; null for the template's own."""
     negative: str | None
@@ -100,7 +100,7 @@ class BenchmarkConfig(Section):
     system_prompt: str | None
     """What goes before everything else; null for nothing."""
     max_new_tokens: Annotated[int, Ge(1), Unit("tokens")] | None
-    """The most tokens of a response; null for each benchmark's own number, and what the model's context has room for."""
+    """The most tokens of a response; null for each benchmark's own number, as far as the context has room."""
     seed: Whole
     """The seed of the choice of examples."""
     threads: Count | Literal["auto"]
@@ -116,13 +116,13 @@ class MethodConfig(Section):
 
     title: str | None = None
     """What it is called in tables and figures; its name where nothing is said."""
-    overrides: Annotated[tuple[str, ...], Listed] | None = None
+    overrides: Texts | None = None
     """What its runs give to `cgpo train`."""
     path: str | None = None
     """A policy that needs no training, in the place of overrides."""
     start: str | None = Field(default=None, alias="from")
     """The method whose final policy, at the same seed, its runs start from."""
-    seeds: Annotated[tuple[Whole, ...], Listed] | None = None
+    seeds: Annotated[tuple[Whole, ...], Several] | None = None
     """The seeds of its runs; those of the whole comparison where nothing is said."""
 
 
@@ -133,7 +133,7 @@ class ReproduceConfig(Section):
     """The folder that every run lies under; a run that is there already is not repeated."""
     workers: Annotated[int, Ge(1), Unit("processes")]
     """Runs that are made at the same time, each on one thread."""
-    overrides: Annotated[tuple[str, ...], Listed]
+    overrides: Texts
     """What every run is given besides its own overrides: another model, other tasks."""
     results: str
     """The folder of all runs' numbers and of the figures, which the document is made of."""
@@ -141,11 +141,11 @@ class ReproduceConfig(Section):
     """The file that is written from the results; null for none."""
     runs: bool
     """Whether runs that are missing are made; false makes nothing but the document."""
-    seeds: Annotated[tuple[Whole, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else (v,))]
+    seeds: Annotated[tuple[Whole, ...], Several]
     """The seeds of each method's runs."""
-    training: Annotated[tuple[str, ...], Listed]
+    training: Texts
     """What every run of `cgpo train` is given."""
-    evaluation: Annotated[tuple[str, ...], Listed] | None
+    evaluation: Texts | None
     """What every run of `cgpo evaluate` is given; null for no such runs."""
     methods: Mapping[str, MethodConfig | None]
     """What is compared, by name; null leaves one out."""
@@ -181,7 +181,7 @@ class PlanSettings(Section):
     """How the estimate is printed."""
     compare: bool
     """Whether the same model is shown under each of `strategies`, with all weights trained and with adapters."""
-    strategies: Annotated[tuple[StrategyConfig, ...], Listed]
+    strategies: Annotated[tuple[StrategyConfig, ...], Several]
     """The strategies that are compared."""
 
 

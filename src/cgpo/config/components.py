@@ -8,11 +8,12 @@ from typing import TypeAlias
 
 from cgpo.bounds import complaint, fits
 from cgpo.config.signatures import Signature, signature_of
+from cgpo.config.sources import UnknownNameError
 from cgpo.errors import UserError, choose
 
-Plain: TypeAlias = "str | int | float | bool | None | Sequence[Plain] | Mapping[str, Plain]"
+Plain: TypeAlias = "str | int | float | bool | Sequence[Plain] | Mapping[str, Plain] | None"
 """What a YAML file can hold."""
-Value: TypeAlias = "str | int | float | bool | None | Sequence[Value] | Mapping[str, Value] | Component"
+Value: TypeAlias = "str | int | float | bool | Sequence[Value] | Mapping[str, Value] | Component | None"
 """The same with components in it."""
 ARTIFACT = "artifact:"
 """What a text begins with that names a result of the pipeline."""
@@ -56,11 +57,10 @@ class Component:
             return signature_of(self.target)
         except Exception as error:  # importing a user's module may raise anything
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            known = error.obj if isinstance(error, AttributeError) and isinstance(error.obj, list) else []
-            last = self.target.rpartition(".")[2]
-            guess = choose(last, known).partition(" (did")[2]
+            close = error.close if isinstance(error, UnknownNameError) else ""
+            guess = f" (did you mean {close}?)" if close else ""
             raise UserError(
-                f"{self.where}._target_ is {self.target!r}: it cannot be imported: {reason}{' (did' + guess if guess else ''}"
+                f"{self.where}._target_ is {self.target!r}: it cannot be imported: {reason}{guess}"
             ) from error
 
     def get(self, argument: str) -> Value:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -33,6 +34,7 @@ ROOTS: Mapping[str, str] = {
 }
 """The file of `conf/` that each command starts from."""
 MISSING = re.compile(r"Missing mandatory value: (?P<key>\S+)")
+NAME = re.compile(r"[\w-]+")
 PACKAGE = re.compile(r"#\s*@package\s+(?P<package>\S+)")
 
 
@@ -98,6 +100,12 @@ def typed_overrides() -> tuple[str, ...]:
     return tuple(HydraConfig.get().overrides.task) if HydraConfig.initialized() else ()
 
 
+def typed_names(key: str, overrides: Sequence[str]) -> list[str]:
+    """The names that were typed for a key, `judges=[math,code]` or `judges=math`."""
+    values = [value for override in overrides for typed, _, value in [override.partition("=")] if typed == key]
+    return [name for value in values for name in NAME.findall(value)]
+
+
 def is_typed(key: str, overrides: Sequence[str]) -> bool:
     """Whether a key is among what was typed."""
     return any(override.partition("=")[0].lstrip("+~") == key for override in overrides)
@@ -118,12 +126,11 @@ def tree_of(composed: DictConfig, run_folder: Path | None = None) -> dict[str, P
         OmegaConf.update(composed, "run_folder", str(run_folder))
     _check_size(composed)
     try:
-        tree = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+        tree = cast(dict[str, Plain], OmegaConf.to_container(composed, resolve=True, throw_on_missing=True))
     except OmegaConfBaseException as error:
         if missing := MISSING.search(str(error)):
             raise MissingKeyError(missing["key"]) from error
         raise UserError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
-    assert isinstance(tree, dict)
     return {str(key): value for key, value in tree.items()}
 
 

@@ -1,19 +1,20 @@
-"""Every key of a command, told from the schema and from the docstrings of the classes that are chosen: for help pages."""
+"""Every key of a command, told from the schema and the docstrings of the classes that are chosen: for help pages."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import get_args, get_origin
+from typing import cast, get_args, get_origin
 
 import yaml
 from omegaconf import OmegaConf
 
-from cgpo.bounds import MAPPINGS, needed, unit_of
+from cgpo.bounds import MAPPINGS, is_listing, is_mapping, needed, unit_of
 from cgpo.config.annotations import ANYTHING
-from cgpo.config.components import Component, Value, components, plain
+from cgpo.config.components import Component, Plain, components, plain
 from cgpo.config.composing import ROOTS, choices, compose, search_folders
 from cgpo.config.docstrings import summary_of
 from cgpo.config.judging import GIVEN_LATER
@@ -73,9 +74,8 @@ def describe(command: str, overrides: Sequence[str] = (), folders: Sequence[Path
         overrides: as on the command line.
         folders: of configuration files of one's own.
     """
-    composed = OmegaConf.to_container(compose(command, overrides, folders), resolve=False)
-    assert isinstance(composed, dict)
-    tree = {str(key): components(str(key), value) for key, value in composed.items()}
+    written = cast(dict[str, Plain], OmegaConf.to_container(compose(command, overrides, folders), resolve=False))
+    tree = {key: components(key, value) for key, value in written.items()}
     return list(_of_section(SCHEMAS[command], tree, ""))
 
 
@@ -101,10 +101,12 @@ def sentences_of(section: type[Section]) -> dict[str, str]:
         module = read_module(kind.__module__) if issubclass(kind, Section) else None
         node = module.names.get(kind.__name__) if module is not None else None
         body = node.body if isinstance(node, ast.ClassDef) else []
-        for field, text in zip(body, body[1:], strict=False):
-            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
-                if isinstance(text.value, ast.Constant) and isinstance(text.value.value, str):
-                    said[field.target.id] = summary_of(text.value.value)
+        for field, text in pairwise(body):
+            match field, text:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(sentence))):
+                    said[name] = summary_of(sentence)
+                case _:
+                    pass
     return {field.alias or name: said.get(name, "") for name, field in section.model_fields.items()}
 
 
@@ -125,22 +127,22 @@ def _defaults(root: str) -> dict[str, tuple[str, ...]]:
     """Group → choice of a root file, those of the root that it starts from included."""
     path = next(p for folder in search_folders() if (p := folder / f"{root}.yaml").is_file())
     found: dict[str, tuple[str, ...]] = {}
-    for entry in yaml.safe_load(path.read_text()).get("defaults", []):
-        if isinstance(entry, str) and entry != "_self_":
-            found |= _defaults(entry)
-        elif isinstance(entry, dict):
-            for group, choice in entry.items():
-                if not group.startswith("override ") and "hydra/" not in group:
-                    chosen = [] if choice is None else choice if isinstance(choice, list) else [choice]
-                    found[group.removeprefix("optional ")] = tuple(chosen)
+    entries: list[str | dict[str, str | list[str] | None]] = yaml.safe_load(path.read_text()).get("defaults", [])
+    for entry in entries:
+        if isinstance(entry, str):
+            found |= _defaults(entry) if entry != "_self_" else {}
+            continue
+        for group, choice in entry.items():
+            if not group.startswith(("override ", "optional ")):
+                found[group] = () if choice is None else (choice,) if isinstance(choice, str) else tuple(choice)
     return found
 
 
-def _of_section(section: type[Section], tree: Value, prefix: str) -> Iterator[KeyDescription]:
+def _of_section(section: type[Section], tree: Mapping[str, object], prefix: str) -> Iterator[KeyDescription]:
     said = sentences_of(section)
     for name, annotation in fields_of(section).items():
         key = f"{prefix}{name}"
-        value = tree.get(name, _default(section, name)) if isinstance(tree, Mapping) else _default(section, name)
+        value = tree.get(name, _default(section, name))
         yield from _of_key(key, annotation, value, said[name])
 
 
@@ -151,10 +153,10 @@ def _of_key(key: str, annotation: object, value: object, sentence: str) -> Itera
     elif inner is not None:
         if value is None:
             yield KeyDescription(key, "a mapping, or null", "", "null", sentence)
-        yield from _of_section(inner, value if isinstance(value, Mapping) else {}, f"{key}.")
-    elif isinstance(value, Mapping) and (section := _section_of_each(annotation)) is not None:
+        yield from _of_section(inner, value if is_mapping(value) else {}, f"{key}.")
+    elif is_mapping(value) and (section := _section_of_each(annotation)) is not None:
         yield from _of_each(section, value, key)
-    elif isinstance(value, Mapping) and value and all(isinstance(item, Component) for item in value.values()):
+    elif is_mapping(value) and value and all(isinstance(item, Component) for item in value.values()):
         yield from _of_components(key, {n: c for n, c in value.items() if isinstance(c, Component)})
     else:
         yield described(key, annotation, value, sentence)
@@ -201,7 +203,7 @@ def _of_each(section: type[Section], tree: Mapping[str, object], key: str) -> It
     label = key.rstrip("s").upper()
     said = sentences_of(section)
     for name, annotation in fields_of(section).items():
-        values = [item.get(name, _default(section, name)) for item in tree.values() if isinstance(item, Mapping)]
+        values = [item.get(name, _default(section, name)) for item in tree.values() if is_mapping(item)]
         written = {as_yaml(value) for value in values if not isinstance(value, Required)}
         found = described(f"{key}.{label}.{name}", annotation, None, said[name])
         default = written.pop() if len(written) == 1 else f"differs by {label.lower()}"
@@ -223,9 +225,9 @@ def as_yaml(value: object) -> str:
         return value.text
     if isinstance(value, Component):
         return as_yaml(plain(value))
-    if isinstance(value, Mapping):
+    if is_mapping(value):
         return f"{{{', '.join(f'{key}: {as_yaml(item)}' for key, item in value.items())}}}"
-    if isinstance(value, list | tuple):
+    if is_listing(value):
         return f"[{', '.join(map(as_yaml, value))}]"
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]

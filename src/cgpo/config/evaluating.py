@@ -66,9 +66,7 @@ def finished_evaluation(config: EvaluateConfig) -> EvaluateConfig:
     _check_criteria(found)
     for task in config.tasks.values():
         if settings.greedy is not None:
-            greedy = task.rollout.given(**settings.greedy)
-            arguments = {name: value for name, value in greedy.arguments.items() if name in settings.greedy}
-            check_components(Component(greedy.target, arguments, "evaluation.greedy", partial=True))
+            check_components(Component(task.rollout.target, settings.greedy, "evaluation.greedy", partial=True))
     check_components(settings.measures)
     keys = policy_keys(found)
     named: dict[str, str] = {

@@ -6,15 +6,10 @@ from collections.abc import Mapping
 from typing import Annotated
 
 from annotated_types import Ge
-from pydantic import BeforeValidator
 
 from cgpo.bounds import Unit
-from cgpo.config.sections import Count, Named, Names, Section, Values, Whole
+from cgpo.config.sections import Count, Named, Names, Section, Several, Values, Whole
 from cgpo.config.training import TrainConfig
-
-
-def _several(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else (value,) if isinstance(value, int) else value
 
 
 class EvaluationConfig(Section):
@@ -26,7 +21,7 @@ class EvaluationConfig(Section):
     """Responses sampled to each prompt, drawn as `rollout` says; 0 for none."""
     greedy: Values | None
     """What turns `rollout` into greedy decoding, one response to each prompt, such as `{top_k: 1}`; null for none."""
-    pass_at: Annotated[tuple[Count, ...], BeforeValidator(_several)] | None
+    pass_at: Annotated[tuple[Count, ...], Several] | None
     """Each k of pass@k, at most `samples`; null for 1 and `samples`."""
     also_judge: Names
     """Judges asked about every task's responses where they are not among its own, without deciding what is right."""
@@ -48,7 +43,7 @@ class EvaluateConfig(TrainConfig):
     policies: Mapping[str, str]
     """What is evaluated: paths by name, or a list of paths; null for `model.path` alone."""
     reference: str
-    """What an evaluation takes the KL divergence from: a folder, a hub id or an artifact; null for where training began."""
+    """What the KL divergence is measured from: a folder, a hub id or an artifact; null for where training began."""
     evaluation: EvaluationConfig
     """What is drawn and counted."""
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from omegaconf import DictConfig, OmegaConf
 
+from cgpo.bounds import is_mapping
 from cgpo.config.commands import JudgeFileConfig
 from cgpo.config.components import artifacts, check_components
 from cgpo.config.composing import members
@@ -43,11 +42,11 @@ def finished_judging(config: JudgeFileConfig, composed: DictConfig) -> JudgeFile
 
 def _check_judge_models(composed: DictConfig) -> None:
     """Refuses a judge whose language model nobody named: it would be the suite's, which cannot read other texts."""
-    as_written = OmegaConf.to_container(composed.judges, resolve=False)
-    assert isinstance(as_written, dict)
+    as_written: object = OmegaConf.to_container(composed.judges, resolve=False)
+    assert is_mapping(as_written)
     for name, model in composed.judge_models.items():
         for judge, settings in as_written.items():
-            asks = isinstance(settings, Mapping) and settings.get("endpoint")
+            asks = is_mapping(settings) and settings.get("endpoint")
             if model is None and f"${{judge_models.{name}}}" in str(settings) and not asks:
                 raise UserError(
                     f"judges.{judge} needs a language model: name one, judge_models.{name}=FOLDER, or a server, "

@@ -10,7 +10,7 @@ from typing import Annotated, Union, get_args, get_origin
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from cgpo.bounds import MAPPINGS, SEQUENCES, complaint, marks_of
+from cgpo.bounds import MAPPINGS, SEQUENCES, complaint, is_listing, is_mapping, marks_of
 from cgpo.config.renamed import renamed
 from cgpo.config.sections import Example, Section
 from cgpo.errors import UserError, choose
@@ -35,7 +35,7 @@ def section_in(annotation: object) -> type[Section] | None:
 
 
 def mistake(error: ValidationError, schema: type[Section], tree: Mapping[str, object]) -> UserError:
-    """The one that a person should mend first: a key that there is not, a value that is wrong, a key that is missing."""
+    """What a person should mend first: a key that there is not, a value that is wrong, a key that is missing."""
     rank = {"extra_forbidden": 0, "missing": 2}
     first = min(error.errors(), key=lambda details: rank.get(details["type"], 1))
     return UserError(_line(first, schema, tree))
@@ -70,6 +70,8 @@ def unknown_key(key: str, schema: type[Section]) -> str:
     annotation, _, _ = _place(schema, {}, around, to_the_end=True)
     section = section_in(annotation)
     known = list(fields_of(section)) if section is not None else []
+    if not around and "optimizer" in known:
+        known.append("experiment")
     where = f" under {'.'.join(around)}" if around else ""
     deeper = [f"{top}.{name}" for top, kind in fields_of(schema).items() if _has(kind, name)] if not around else []
     if deeper:
@@ -101,14 +103,14 @@ def _step(annotation: object, tree: object, part: str) -> tuple[object | None, o
     """The annotation and the value of what is one key further in; `None` where the annotation has no such key."""
     section = section_in(annotation)
     if section is not None:
-        inner = tree.get(part) if isinstance(tree, Mapping) else None
+        inner = tree.get(part) if is_mapping(tree) else None
         return fields_of(section).get(part), inner
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Annotated, Union, UnionType):
         steps = [_step(kind, tree, part) for kind in arguments]
         return next((step for step in steps if step[0] is not None), (None, None))
-    if origin in MAPPINGS and (tree is None or (isinstance(tree, Mapping) and part in tree)):
-        return arguments[1], tree[part] if isinstance(tree, Mapping) else None
-    if origin in SEQUENCES and part.isdigit() and isinstance(tree, list | tuple) and int(part) < len(tree):
-        return arguments[0], tree[int(part)]
+    if origin in MAPPINGS and (tree is None or (is_mapping(tree) and part in tree)):
+        return arguments[1], tree[part] if is_mapping(tree) else None
+    if origin in SEQUENCES and part.isdigit() and is_listing(tree) and int(part) < len(tree):
+        return arguments[0], list(tree)[int(part)]
     return None, None

@@ -9,7 +9,7 @@ from annotated_types import Ge, Le
 from pydantic import field_validator, model_validator
 
 from cgpo.bounds import Unit
-from cgpo.config.sections import Count, Listed, Positive, Section, Values, Whole
+from cgpo.config.sections import Count, Example, Positive, Section, Texts, Values, Whole
 from cgpo.errors import UserError
 
 TAKEN = {
@@ -31,7 +31,7 @@ class LoraConfig(Section):
     """The scale of the product `B·A`, times `r`."""
     dropout: float = 0.0
     """Always 0, since log-probabilities must be those of the policy that sampled."""
-    targets: Literal["all-linear"] | Annotated[tuple[str, ...], Listed] = "all-linear"
+    targets: Literal["all-linear"] | Texts = "all-linear"
     """Names of linear layers as they end (`[q_proj, v_proj]`), or `all-linear` for all but the output layer."""
     seed: Whole = 0
     """The seed of `A`; `B` begins at 0, so that fresh adapters change nothing."""
@@ -57,7 +57,9 @@ class LoraConfig(Section):
 class ModelConfig(Section):
     """The policy to start from, which is the reference that its KL divergence is measured from, too."""
 
-    path: str
+    path: Annotated[
+        str, Example("the model to train, a folder or a hub id, model.path=HuggingFaceTB/SmolLM2-135M-Instruct")
+    ]
     """A folder, a hub id, or a result of the pipeline, `artifact:NAME`."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """The precision of the weights that are trained."""
@@ -77,7 +79,7 @@ class OptimConfig(Section):
     """The step on the weights, once an update: AdamW on the weighted sum of all tasks' gradients (Algorithm 2)."""
 
     learning_rate: Positive
-    """The highest learning rate, which is reached at the end of the warm-up; each optimizer brings one that suits it."""
+    """The highest learning rate, reached at the end of the warm-up; each optimizer brings one that suits it."""
     warmup_steps: Annotated[int, Ge(0), Unit("updates")]
     """Updates over which the learning rate rises linearly to its highest."""
     final_factor: Annotated[float, Ge(0), Le(1)]
@@ -85,7 +87,7 @@ class OptimConfig(Section):
     weight_decay: Annotated[float, Ge(0)]
     """AdamW's weight decay, as a share of a weight for each unit of the learning rate."""
     clip_norm: Positive | None
-    """The most that the norm of all weights' gradient together may be, beyond which it is scaled down; null for no limit."""
+    """The norm of all weights' gradient together that it is scaled down to where it is larger; null for no limit."""
 
 
 class UpdateConfig(Section):
@@ -98,7 +100,7 @@ class UpdateConfig(Section):
     packing: bool
     """Whether several responses share a row without padding between them, which needs flash attention to pay."""
     recompute_logprobs: bool | Literal["auto"]
-    """Whether the policy's log-probabilities come from a pass of their own instead of from the sampler; auto in bfloat16."""
+    """Whether the policy's log-probabilities come from a pass of their own, not from the sampler; auto in bfloat16."""
     critic_learning_rate: Positive | None
     """The learning rate of the value function, where the optimizer needs one; null for none."""
 
@@ -115,7 +117,7 @@ class TrainerConfig(Section):
     tensor_parallel: Annotated[int, Ge(1), Unit("processes")]
     """Neighbouring processes that share each matrix of one copy; with `fsdp` only."""
     precision: Literal["32-true", "bf16-mixed", "bf16-true"]
-    """`bf16-mixed` keeps weights as `model.dtype` says and computes in bfloat16; `bf16-true` keeps them in bfloat16, too."""
+    """`bf16-mixed` computes in bfloat16 on weights as `model.dtype` says; `bf16-true` has them in bfloat16, too."""
     threads: Count | Literal["auto"]
     """Threads of torch on a CPU; auto measures the fastest number when the run starts."""
     resume: str | None
@@ -149,6 +151,7 @@ class TrainerConfig(Section):
             UserError: they do not.
         """
         if devices * self.nodes % self.tensor_parallel:
+            processes = devices * self.nodes
             raise UserError(
-                f"trainer.tensor_parallel is {self.tensor_parallel}: it must divide the {devices * self.nodes} processes"
+                f"trainer.tensor_parallel is {self.tensor_parallel}: it must divide the {processes} processes"
             )

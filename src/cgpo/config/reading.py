@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar, overload
 
@@ -172,7 +172,6 @@ def _valid(schema: type[S], tree: Tree) -> S:
 
 
 R = TypeVar("R", bound=TrainConfig)
-Check = Callable[[R], None]
 
 
 def finished_run(config: R, overrides: Sequence[str]) -> R:
@@ -192,9 +191,7 @@ def finished_run(config: R, overrides: Sequence[str]) -> R:
     for missing in {"metrics", "evaluation"} - config.callbacks.keys():
         raise UserError(f"callbacks.{missing} is missing: a run's summary needs it")
     callbacks = {name: with_judges(name, callback, config.judges) for name, callback in config.callbacks.items()}
-    chosen = [judge for judge in config.judges if judge not in also]
-    listed = {judge for task in config.tasks.values() for judge in task.judges}
-    found = without_unchosen_judges(config, [*chosen, *(listed & set(also) & config.judges.keys())], overrides)
+    found = without_unchosen_judges(config, list(config.judges), overrides)
     used = found.model_copy(
         update={
             "callbacks": callbacks,
@@ -203,7 +200,7 @@ def finished_run(config: R, overrides: Sequence[str]) -> R:
             "judges": {
                 name: without_unread_model(judge)
                 for name, judge in _used(
-                    config.judges, [j for name, task in found.tasks.items() for j in (*task.judges, *also)]
+                    config.judges, [judge for task in found.tasks.values() for judge in (*task.judges, *also)]
                 ).items()
             },
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -10,6 +10,7 @@ from annotated_types import Ge, Gt
 from pydantic import BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from cgpo.bounds import is_listing, is_mapping
 from cgpo.config.components import Component, Value
 
 
@@ -46,9 +47,14 @@ def _listed(value: object) -> object:
     """One name stands for a list of one; a name that is there twice is there once."""
     if isinstance(value, str):
         return (value,)
-    if isinstance(value, Sequence):
+    if is_listing(value):
         return tuple(dict.fromkeys(value)) if all(isinstance(item, str) for item in value) else tuple(value)
     return () if value is None else value
+
+
+def _several(value: object) -> object:
+    """A list as a tuple, which nothing changes; one value stands for a list of one."""
+    return tuple(value) if is_listing(value) else value if value is None or is_mapping(value) else (value,)
 
 
 Count: TypeAlias = Annotated[int, Ge(1)]
@@ -61,4 +67,6 @@ if TYPE_CHECKING:
 else:  # the alias of what a value may be contains itself, which pydantic cannot follow
     Values = Annotated[Mapping[str, object], IsA(Mapping)]
 Names: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-Listed: TypeAlias = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
+Texts: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_several)]
+Several = BeforeValidator(_several)
+"""Lets a list, or a single value, be a tuple."""

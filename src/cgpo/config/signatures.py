@@ -1,4 +1,4 @@
-"""What a class or function takes, and what its docstring says of it: read from its source, or from itself where none is."""
+"""What a class or function takes, and what its docstring says of it: read from its source, if that tells."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ import importlib.util
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
@@ -38,6 +39,14 @@ class Module:
     name: str
     names: Mapping[str, Node | Imported | ast.expr] = field(repr=False)
     complete: bool = True
+
+
+class UnknownNameError(AttributeError):
+    """A module binds no such name."""
+
+    def __init__(self, module: Module, name: str) -> None:
+        super().__init__(f"module {module.name!r} has no attribute {name!r}")
+        self.close = next(iter(get_close_matches(name, module.names, n=1)), "")
 
 
 @dataclass(frozen=True)
@@ -108,8 +117,7 @@ def look_up(module: Module, name: str) -> Definition:
             raise UnreadableError(f"{module.name}.{name}")
         module, name = source, meaning.name
     if name not in module.names and module.complete and _file(f"{module.name}.{name}") is None:
-        known = [known for known in module.names if not known.startswith("_")]
-        raise AttributeError(f"module {module.name!r} has no attribute {name!r}", name=name, obj=known)
+        raise UnknownNameError(module, name)
     raise UnreadableError(f"{module.name}.{name}")
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from typing import TypeVar
 
 from cgpo.config.components import Component, Value
-from cgpo.config.composing import is_typed
+from cgpo.config.composing import is_typed, typed_names
 from cgpo.config.training import TaskConfig, TrainConfig
 from cgpo.errors import UserError, choose
 
+R = TypeVar("R", bound=TrainConfig)
 ALIKE = 0.8
 """How alike two judges' names are where one is taken for the other."""
 
@@ -52,9 +54,8 @@ def _limited(where: str, optimizer: Component, limit: Value) -> Value:
     if "kl_max" not in optimizer.arguments and not parameter.required:
         return optimizer
     if limit is None:
-        raise UserError(
-            f"{where}.kl_max is missing: {optimizer.signature.name} needs a KL limit, a number above 0, in nats a response"
-        )
+        kind = optimizer.signature.name
+        raise UserError(f"{where}.kl_max is missing: {kind} needs a KL limit, a number above 0, in nats a response")
     return optimizer.given(kl_max=limit)
 
 
@@ -119,7 +120,7 @@ def check_optimizer(name: str, task: TaskConfig, optimizer: str, least: int, lac
         )
 
 
-def without_unchosen_judges(config: TrainConfig, chosen: Collection[str], overrides: Sequence[str]) -> TrainConfig:
+def without_unchosen_judges(config: R, chosen: Collection[str], overrides: Sequence[str]) -> R:
     """The tasks with those judges alone that the run has chosen; what is left out is told.
 
     Args:
@@ -131,24 +132,34 @@ def without_unchosen_judges(config: TrainConfig, chosen: Collection[str], overri
         UserError: a task would be left without any of its judges where that cannot be meant.
     """
     left_out: dict[str, list[str]] = {}
+    listed = {judge for task in config.tasks.values() for judge in task.judges}
+    idle = [judge for judge in chosen if judge not in listed]
     for name, task in config.tasks.items():
         missing = [judge for judge in task.judges if judge not in chosen]
         if missing and len(missing) == len(task.judges):
-            _refuse_accidents(name, missing, chosen, overrides)
+            _refuse_accidents(name, missing, chosen, idle, overrides)
         if missing:
             left_out[name] = missing
     kept = {name: tuple(judge for judge in task.judges if judge in chosen) for name, task in config.tasks.items()}
     tasks = {name: task.model_copy(update={"judges": kept[name]}) for name, task in config.tasks.items()}
     found = config.model_copy(update={"tasks": tasks})
+    for judge in idle:
+        if judge in typed_names("judges", overrides):
+            task = next(iter(config.tasks))
+            found = found.noted(
+                f"judges={judge}: no task lists it, so that nobody asks it; tasks.{task}.judges=[{judge}]"
+            )
     told = "; ".join(f"{task} → {', '.join(missing)}" for task, missing in left_out.items())
     return found.noted(f"judges that tasks list and this run does not ask: {told}") if told else found
 
 
-def _refuse_accidents(task: str, missing: Sequence[str], chosen: Collection[str], overrides: Sequence[str]) -> None:
+def _refuse_accidents(
+    task: str, missing: Sequence[str], chosen: Collection[str], idle: Sequence[str], overrides: Sequence[str]
+) -> None:
     where = f"tasks.{task}.judges"
     listed = ",".join(missing)
     for judge in missing:
-        if close := get_close_matches(judge, chosen, n=1, cutoff=ALIKE):
+        if close := get_close_matches(judge, idle, n=1, cutoff=ALIKE):
             raise UserError(
                 f"{where}: {judge} is not among the judges of this run, and {task} would have none; did you mean "
                 f"{close[0]}, {where}=[{close[0]}]? To have both, add {judge} to judges=[…]"

@@ -34,7 +34,7 @@ class TaskConfig(Section):
     weight: Positive = 1.0
     """The weight of the task's gradient in the sum over all tasks (ρ_l)."""
     kl_max: Annotated[float, Gt(0), NATS] | None = None
-    """The KL limit: the sum over a response's tokens of log π − log π_ref, at the rollout's temperature, before top-p."""
+    """The limit of a response's sum over tokens of log π − log π_ref, at the rollout's temperature, before top-p."""
     optimizer: Named
     """What this task's optimizer has otherwise than the group `optimizer` says; a `_target_` takes its place."""
     rollout: Named
@@ -55,7 +55,7 @@ class TrainConfig(Section):
     run_folder: str
     """The run's own folder, which `hydra.run.dir=FOLDER` chooses."""
     models_device: str
-    """Where models that are not trained lie: auto (the device that the process trains on), cpu, or cuda:1 and the like."""
+    """Where models that are not trained lie: auto (the device that the process trains on), cpu, cuda:1 and so on."""
     models_quantization: Quantization
     """How models that are not trained are stored: null as their dtype says, int8 or int4."""
     reference_device: str | None
@@ -63,7 +63,7 @@ class TrainConfig(Section):
     reference_quantization: Quantization
     """How the reference's weights are stored; null as the policy's are."""
     baseline_responses: Literal["golden", "sampled"]
-    """Where baseline responses (eq. 5) come from: `golden` takes the row's response where there is one, `sampled` none."""
+    """Where baseline responses (eq. 5) come from: `golden` is the row's where it has one, `sampled` draws them all."""
     model: ModelConfig
     """The policy."""
     optim: OptimConfig

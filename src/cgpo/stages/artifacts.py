@@ -120,7 +120,8 @@ def _replaced(value: Value, replace: Callable[[str], str]) -> Value:
     """A value in which every `artifact:NAME` is something else."""
 
     def change(_: str, leaf: Value) -> Value:
-        named = isinstance(leaf, str) and leaf.startswith(ARTIFACT)
-        return replace(leaf.removeprefix(ARTIFACT)) if named else leaf
+        if isinstance(leaf, str) and leaf.startswith(ARTIFACT):
+            return replace(leaf.removeprefix(ARTIFACT))
+        return leaf
 
     return mapped(value, change)
