@@ -76,7 +76,7 @@ def test_a_second_run_reuses_and_says_so_once(bench: Bench) -> None:
     store = bench.store()
     assert store.path("reward") == store.path("reward") == folder
     assert bench.built == []
-    assert bench.said == [f"reward: reused from {folder}"]
+    assert bench.said == [f"reused from {store.folder}: reward"]
     assert store.seconds == {"reward": 0.0}
 
 
@@ -161,32 +161,39 @@ def test_an_unknown_reference_names_those_there_are(bench: Bench) -> None:
         bench.store().resolve({"x": "artifact:sfd"})
 
 
-SLOW = """
-import sys, time
+PATIENT = """
+import sys
 from pathlib import Path
 from cgpo.stages.artifacts import ArtifactStore
 
-class Slow:
+class Patient:
     def __init__(self, recipe): pass
     def build(self, folder):
         print("building", flush=True)
-        time.sleep(1.5)
+        input()
         (folder / "done").touch()
 
-store = ArtifactStore(Path(sys.argv[1]), {"x": {"a": 1}}, Slow, lambda line: print(line, flush=True))
+store = ArtifactStore(Path(sys.argv[1]), {"x": {"a": 1}}, Patient, lambda line: print(line, flush=True))
 assert (store.path("x") / "done").is_file()
 """
 
 
+def started(folder: Path) -> subprocess.Popen[str]:
+    """A process that makes an artifact as soon as it is written to, unless another one makes it."""
+    command = [sys.executable, "-c", PATIENT, str(folder)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().rstrip("\n")
+
+
 def test_a_second_process_waits_for_the_first(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", SLOW, str(tmp_path)]
-    first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert first.stdout is not None
-    assert [first.stdout.readline() for _ in range(2)] == ["x: not there yet, made now\n", "building\n"]
-    second = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert first.wait(60) == 0
-    first.stdout.close()
-    assert second.returncode == 0, second.stderr
-    waiting, reused = second.stdout.splitlines()
-    assert waiting == "x: another run is making it, waiting"
-    assert reused.startswith("x: reused from ")
+    with started(tmp_path) as first:
+        assert [said(first), said(first)] == ["x: not there yet, made now", "building"]
+        with started(tmp_path) as second:
+            assert said(second) == "x: another run is making it, waiting"
+            first.communicate("go on\n", timeout=60)
+            assert said(second).startswith("reused from ")
+    assert (first.returncode, second.returncode) == (0, 0)

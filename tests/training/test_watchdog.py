@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.judges.test_giving_up import Sleeps, Stoppable, activity
+from tests.judges.test_giving_up import Sleeps, Stoppable, activity, eventually
 from tests.policy.tiny import prompt
 from tests.tasks.fakes import RuleJudge, even, expert
 from tests.training.test_callbacks import Rows
@@ -72,7 +72,7 @@ def test_the_line_of_a_stage_says_where_python_stands_and_comes_at_growing_inter
     lines = capsys.readouterr().err.splitlines()
     assert [re.sub(r":\d+ ", ":N ", line) for line in lines] == [
         f"watchdog: rank 3, after 7 updates, stage rollout of task chat for {seconds} s: "
-        "stands at trainer/stalls.py:N (frames)"
+        "stands at training/stall_report.py:N (frames)"
         for seconds in (1001, 2003, 4010)
     ]
     dog.look(begin(dog, "step", None) + 999)
@@ -146,10 +146,11 @@ def test_a_run_goes_on_without_the_verdicts_of_a_judge_that_stalls(capsys: pytes
     assert rates(rows, "judges/chat/sleepy/undecided_rate") == [0.0, 1.0, 0.0]
     assert rates(rows, "judges/chat/even/undecided_rate") == [0.0, 0.0, 0.0]
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "given up" in line]
-    assert (
-        "watchdog: rank 0, after 1 updates, stage judges of task chat for 1 s: waits for judge sleepy for 1 s" in line
+    assert re.search(
+        r"watchdog: rank 0, after 1 updates, stage judges of task chat for \d+ s: waits for judge sleepy for \d+ s, "
+        r"asked about 8 samples, now at w5 w9, w7 w11; given up",
+        line,
     )
-    assert ", asked about 8 samples, now at w5 w9, w7 w11; given up" in line
 
 
 class SleepySampler:
@@ -171,12 +172,9 @@ class SleepySampler:
 def test_a_rollout_that_takes_long_is_named_and_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
     task = expert(name="slow", sampler=SleepySampler(), prompts=(prompt(5, 9, response="w4"),) * 2)
     fit(module_of([expert(name="quick"), task]), 3, Watchdog(after=0.4))
-    line, *_ = [line for line in capsys.readouterr().err.splitlines() if "stage rollout" in line]
-    assert (
-        "watchdog: rank 0, after 1 updates, stage rollout of task slow for 0 s: stands at trainer/test_watchdog.py:"
-        in line
-    )
-    assert "(sample), called from trainer/module.py:" in line
+    stands = r"stands at training/test_watchdog.py:\d+ \(sample\), called from training/module.py:"
+    said = rf"^watchdog: rank 0, after 1 updates, stage rollout of task slow for \d+ s: {stands}"
+    assert re.search(said, capsys.readouterr().err, re.MULTILINE)
 
 
 @pytest.mark.parametrize("place", ["own", "gold", "held-out"])
@@ -218,8 +216,7 @@ def test_a_run_that_fails_is_watched_no_more() -> None:
     dog = Watchdog(after=60.0)
     with pytest.raises(BrokenError):
         fit(module_of([expert()]), 1, dog, Fails())
-    time.sleep(0.2)
-    assert "watchdog" not in {thread.name for thread in threading.enumerate()}
+    eventually(lambda: "watchdog" not in {thread.name for thread in threading.enumerate()})
 
 
 def test_what_a_stage_says() -> None:
