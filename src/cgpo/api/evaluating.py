@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -31,6 +31,7 @@ from cgpo.models.chat import ModelPromptEncoder, StrictestPromptEncoder, load_pr
 from cgpo.policy.causal import CausalPolicy
 from cgpo.progress import say
 from cgpo.protocols import RewardModel
+from cgpo.rollout.decoding import DecodingSampler
 from cgpo.run_files import Run
 from cgpo.runs.folder import make_run_folder
 from cgpo.tasks.expert import Expert
@@ -38,7 +39,7 @@ from cgpo.tasks.task import Bind, Task, bind_tasks
 from cgpo.training.fit import choose_threads
 from cgpo.training.summary import write_summary
 
-AnyPolicy = str | PathLike[str] | CausalPolicy | Run
+AnyPolicy = str | Path | CausalPolicy | Run
 """A folder, a hub id, a run, or a policy that is loaded."""
 Policies = AnyPolicy | Sequence[AnyPolicy] | Mapping[str, AnyPolicy]
 """One, some, or some by name."""
@@ -203,7 +204,7 @@ def _candidates(
     if isinstance(policies, Mapping):
         named = {str(name): policy for name, policy in policies.items()}
     else:
-        listed = [policies] if isinstance(policies, str | PathLike | CausalPolicy | Run) else list(policies)
+        listed = [policies] if isinstance(policies, str | Path | CausalPolicy | Run) else list(policies)
         named = dict(zip(derived_names([_path(policy) for policy in listed]), listed, strict=True)) if listed else {}
     if not named:
         raise UserError("evaluate.policies: give at least one")
@@ -212,20 +213,22 @@ def _candidates(
     return {name: _candidate(f"policies[{name!r}]", policy, dtype) for name, policy in named.items()}
 
 
-def _candidate(key: str, policy: AnyPolicy, dtype: str) -> _Candidate:
+def _candidate(key: str, policy: object, dtype: str) -> _Candidate:
     if isinstance(policy, CausalPolicy):
         reader = ModelPromptEncoder(policy.tokenizer, policy.context_length)
         return _Candidate(key, _path(policy), reader, lambda: _placed(policy))
-    if not isinstance(policy, str | PathLike | Run):
-        raise UserError(f"evaluate.{key} is {policy!r}: it must be a path, a run, or a policy that is loaded")
-    path = local_path(policy.folder if isinstance(policy, Run) else policy)
+    path = local_path(_path(policy))
     return _Candidate(key, path, load_prompt_encoder(path), lambda: _placed(loaded_policy(path, dtype)))
 
 
-def _path(policy: AnyPolicy) -> str:
+def _path(policy: object) -> str:
     if isinstance(policy, CausalPolicy):
         return str(policy.model.config.name_or_path) or type(policy.model).__name__
-    return str(policy.folder) if isinstance(policy, Run) else fspath(policy)
+    if isinstance(policy, str | Path):
+        return str(policy)
+    if isinstance(policy, Run):
+        return str(policy.folder)
+    raise UserError(f"evaluate: {policy!r} is no policy: it must be a path, a run, or what load_policy loaded")
 
 
 def _placed(policy: CausalPolicy) -> CausalPolicy:
@@ -242,10 +245,10 @@ def _held_out(expert: Expert, prompts: int, samples: int, greedy: bool) -> HeldO
     if samples:
         decodings[SAMPLED] = Decoding(expert.sampler, samples)
     if greedy:
-        sampler: Any = expert.sampler
-        if not is_dataclass(sampler) or not hasattr(sampler, "top_k"):
-            raise UserError(f"evaluate.greedy: the sampler of {expert.name} has no top_k; write greedy=False")
-        decodings[GREEDY] = Decoding(replace(sampler, top_k=1), 1)  # pyright: ignore[reportArgumentType]
+        sampler = expert.sampler
+        if not isinstance(sampler, DecodingSampler):
+            raise UserError(f"evaluate.greedy: the sampler of {expert.name} is no DecodingSampler; write greedy=False")
+        decodings[GREEDY] = Decoding(replace(sampler, top_k=1), 1)
     if not decodings:
         raise UserError("evaluate.samples is 0 and greedy is False, so that nothing would be drawn; set one of them")
     return HeldOutTask(expert, expert.held_out[:prompts], decodings)

@@ -136,7 +136,7 @@ def _judged(rows: Sequence[Row], panel: Panel, output: Path | None, chunk: int, 
     return Judgements(summary, [{**orjson.loads(row.line), **judgement.record()} for row, judgement in known])
 
 
-def _rows(rows: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
+def _rows(rows: Iterable[Any]) -> Iterator[Row]:
     for number, row in enumerate(rows, start=1):
         place = f"row {number}"
         if not isinstance(row, Mapping):

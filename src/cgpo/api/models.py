@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
@@ -93,7 +93,7 @@ class RewardModel:
 
     def __init__(
         self,
-        source: str | PathLike[str] | Callable[[Sample], float],
+        source: str | Path | Callable[[Sample], float],
         *,
         dtype: str = "float32",
         device: str = "auto",
@@ -101,7 +101,7 @@ class RewardModel:
         quantization: str | None = None,
     ) -> None:
         self._inner: protocols.RewardModel
-        if isinstance(source, str | PathLike):
+        if isinstance(source, str | Path):
             lies = training_device() if device == "auto" else device
             with on_screen(True):
                 self._inner = BradleyTerryReward(local_path(source), dtype, lies, batch_size, quantization)
@@ -129,7 +129,7 @@ class RewardModel:
 
 def local_path(path: str | PathLike[str]) -> str:
     """The folder or hub id that is meant: a run stands for its policy, and an artifact is made where it is missing."""
-    named = fspath(path)
+    named = str(path)
     if not named.startswith(ARTIFACT):
         return policy_path(str(Path(named).expanduser()) if named.startswith("~") else named)
     config = read_config(compose("train"), "train", Path())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from os import PathLike, fspath
+from os import PathLike
 from typing import Any
 
 from cgpo.data.fields import FieldSpec
@@ -87,11 +87,9 @@ def read_prompts(
     return prompts
 
 
-def _rows(
-    rows: str | PathLike[str] | Iterable[Mapping[str, Any]], split: str | None, subset: str | None
-) -> Iterable[Row]:
+def _rows(rows: Any, split: str | None, subset: str | None) -> Iterable[Row]:
     if isinstance(rows, str | PathLike):
-        return read_rows(fspath(rows), split, subset)
+        return read_rows(str(rows), split, subset)
     if isinstance(rows, Mapping) or not isinstance(rows, Iterable):
         raise UserError(f"read_prompts: rows is {type(rows).__name__}: it must be a path, or a list of mappings")
     return [make_row("rows", number, f"row {number}", row) for number, row in enumerate(rows, start=1)]

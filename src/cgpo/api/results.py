@@ -59,6 +59,8 @@ def text_of(view: RenderableType) -> str:
 
 def html_of(view: RenderableType) -> str:
     """The same for a notebook."""
+    if isinstance(view, Result):
+        return view._repr_html_()
     if isinstance(view, Group):
         return "".join(html_of(part) for part in view.renderables)
     if isinstance(view, Table):

@@ -88,7 +88,7 @@ class Run(run_files.Run):
         summary = self.summary
         end = "" if summary is not None else ": not at its end yet"
         where = Text(f"run in {self.folder}{end}")
-        return Group(summary._view(), where) if summary is not None else where
+        return where if summary is None else Group(summary, where)
 
     def __rich__(self) -> RenderableType:
         return self._view()

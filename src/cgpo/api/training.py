@@ -12,9 +12,11 @@ import torch
 from annotated_types import Ge, Gt, Le
 from lightning import Callback
 from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig
 
 from cgpo.api.arguments import check_call
 from cgpo.api.beginning import Precision, Strategy, alone, begin, find_place, watching
+from cgpo.api.configured import or_configuration
 from cgpo.api.models import loaded_policy
 from cgpo.api.record import record_of
 from cgpo.api.runs import Run, load_run
@@ -36,9 +38,10 @@ from cgpo.training.update import ConstrainedUpdate
 HALF = (torch.bfloat16, torch.float16)
 
 
+@or_configuration
 def fit(
-    policy: str | PathLike[str] | CausalPolicy,
-    tasks: Task | Sequence[Task],
+    policy: str | PathLike[str] | CausalPolicy | DictConfig,
+    tasks: Task | Sequence[Task] = (),
     *,
     updates: Annotated[int, Ge(1)] = 50,
     folder: str | PathLike[str] | None = None,
@@ -91,7 +94,8 @@ def fit(
 
     Args:
         policy: a `transformers` folder, a hub id, the folder of a run, `artifact:NAME`, or a policy that `load_policy`
-            loaded, which is then trained in place.
+            loaded, which is then trained in place. Or a configuration of `cgpo train` that Hydra composed; nothing but
+            `folder` and `progress` may then be given besides.
         tasks: one or some; every update takes one step on the weighted sum of their gradients.
         updates: steps on the weights.
         folder: of the run; by default `runs/<date>/<time>`.
@@ -130,6 +134,7 @@ def fit(
         PreemptedError: SIGTERM or Ctrl-C ended the run, and it is saved.
     """
     began = time.perf_counter()
+    assert not isinstance(policy, DictConfig)
     check_call(fit, {name: value for name, value in locals().items() if name in PLAIN})
     listed = _listed(tasks)
     optim = {"learning_rate": learning_rate, "warmup_steps": warmup_steps, "final_factor": final_factor}
@@ -197,8 +202,8 @@ PLAIN = frozenset(
 """Arguments that are checked by their annotations alone."""
 
 
-def _listed(tasks: Task | Sequence[Task]) -> list[Task]:
-    listed = [tasks] if isinstance(tasks, Task) else list(tasks)
+def _listed(tasks: Any) -> list[Task]:
+    listed: list[Any] = [tasks] if isinstance(tasks, Task) else list(tasks)
     for task in listed:
         if not isinstance(task, Task):
             raise UserError(f"fit.tasks: {task!r} is no cgpo.Task")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import Ge, Gt
 
@@ -140,9 +140,8 @@ def named_judges(argument: str, judges: Judges) -> dict[str, Judge]:
     """
     if isinstance(judges, Mapping):
         return {str(name): check_judge(f"{argument}[{name!r}]", judge) for name, judge in judges.items()}
-    if isinstance(judges, Judge) or not isinstance(judges, Iterable):
-        judges = [judges]
-    listed = [check_judge(f"{argument}[{place}]", judge) for place, judge in enumerate(judges)]
+    several: Any = [judges] if isinstance(judges, Judge) or not isinstance(judges, Iterable) else judges
+    listed = [check_judge(f"{argument}[{place}]", judge) for place, judge in enumerate(several)]
     names = [_name(judge) for judge in listed]
     for name, count in Counter(names).items():
         if count > 1:
@@ -168,7 +167,8 @@ def bind_tasks(tasks: Sequence[Task | Expert], reader: PromptEncoder, panel: Bin
     """
     if not tasks:
         raise UserError("tasks: give at least one task")
-    for task in tasks:
+    anything: Sequence[Any] = tasks
+    for task in anything:
         if not isinstance(task, Task | Expert):
             raise UserError(f"tasks: {task!r} is no cgpo.Task")
     for name, count in Counter(task.name for task in tasks).items():
@@ -253,10 +253,11 @@ def _split(
     return tuple(train), tuple(out)
 
 
-def _prompts(argument: str, name: str, given: Iterable[Prompt | str]) -> tuple[Prompt, ...]:
+def _prompts(argument: str, name: str, given: Any) -> tuple[Prompt, ...]:
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise UserError(f"Task.{argument} of {name} is {given!r}: it must be prompts; read a file with read_prompts")
-    found = tuple(Prompt(f"{name}:{n}", p) if isinstance(p, str) else p for n, p in enumerate(given, start=1))
+    listed: list[Any] = list(given)
+    found = tuple(Prompt(f"{name}:{n}", p) if isinstance(p, str) else p for n, p in enumerate(listed, start=1))
     for prompt in found:
         if not isinstance(prompt, Prompt):
             raise UserError(f"Task.{argument} of {name}: {prompt!r} is no cgpo.Prompt; read rows with read_prompts")

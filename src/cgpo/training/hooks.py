@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 from lightning import Callback, LightningModule
+from torch import Tensor
 
 from cgpo.distributed.process_group import ALONE, Processes
 from cgpo.evaluation.held_out import evaluate
@@ -35,8 +38,7 @@ class LightningHooks(LightningModule):
 
     def configure_callbacks(self) -> list[Callback]:
         """What logs the metrics, unless the trainer has it."""
-        callbacks: list[Callback] = self.trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
-        return [] if any(isinstance(callback, TaskMetrics) for callback in callbacks) else [TaskMetrics()]
+        return [] if any(isinstance(callback, TaskMetrics) for callback in self._callbacks) else [TaskMetrics()]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what a run that goes on must know besides weights and moments."""
@@ -61,7 +63,25 @@ class LightningHooks(LightningModule):
             shown = {f"eval/{expert.name}/{name}": value for name, value in numbers.items() if value is not None}
             self.log_dict(shown, logger=False, batch_size=len(prompts))
 
+    def log_task(self, expert: Expert, name: str, values: Tensor | Sequence[float]) -> None:
+        """Logs a metric of a task as `train/<task>/<name>`: the mean over the values of all processes.
+
+        It reaches `metrics.csv`, W&B, the report and the dashboard like any other. Every process must log the same
+        names in the same updates, also without values.
+
+        Args:
+            expert: the task, as an observer's hook gets it.
+            name: of the metric.
+            values: of this process's samples.
+        """
+        self.notify("on_metric", expert, name, torch.as_tensor(values, dtype=torch.float32))
+
     def notify(self, hook: str, *args: Any) -> None:
         """Calls a hook of every observer among the trainer's callbacks."""
-        for observer in observers(self.trainer.callbacks):  # pyright: ignore[reportAttributeAccessIssue]
+        for observer in observers(self._callbacks):
             getattr(observer, hook)(self, *args)
+
+    @property
+    def _callbacks(self) -> list[Callback]:
+        trainer: Any = self.trainer
+        return trainer.callbacks
