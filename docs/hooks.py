@@ -20,6 +20,7 @@ PICTURES = "results/reproduction"
 """Figures that the reproduction draws, shown on its page."""
 KEYS = "reference/configuration.md"
 COMMANDS = "reference/commands.md"
+METRICS = "reference/metrics.md"
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -30,6 +31,7 @@ def on_files(files: Files, config: Any) -> Files:
         files.append(File.generated(config, f"{PICTURES}/{picture.name}", abs_src_path=str(picture)))
     files.append(File.generated(config, KEYS, content=keys_page()))
     files.append(File.generated(config, COMMANDS, content=commands_page()))
+    files.append(File.generated(config, METRICS, content=metrics_page()))
     return files
 
 
@@ -41,6 +43,13 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 def keys_page() -> str:
     """Every configuration key, as the schema describes it."""
     from cgpo.config import reference_page
+
+    return reference_page()
+
+
+def metrics_page() -> str:
+    """Every metric, as `cgpo.metrics` declares it."""
+    from cgpo.metrics import reference_page
 
     return reference_page()
 
@@ -92,4 +101,4 @@ def _up(page: str) -> str:
     return "../" * depth
 
 
-__all__ = ["commands_page", "keys_page", "on_files", "on_page_markdown"]
+__all__ = ["commands_page", "keys_page", "metrics_page", "on_files", "on_page_markdown"]

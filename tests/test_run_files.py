@@ -8,7 +8,7 @@ from cgpo.errors import UserError
 from cgpo.run_files import Series, load_run, read_metrics
 
 
-def a_run(folder: Path, metrics: str = "step,gold/chat/success\n0,0.5\n") -> Path:
+def a_run(folder: Path, metrics: str = "step,eval/chat/success\n0,0.5\n") -> Path:
     (folder / "config.yaml").write_text("seed: 3\ntasks:\n  chat: {judges: [math]}\n")
     (folder / "metrics.csv").write_text(metrics)
     return folder

@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 
 from cgpo.errors import UserError
 from cgpo.files import read_json_lines
+from cgpo.metrics import current_name
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Run:
 
     @cached_property
     def metrics(self) -> Mapping[str, Series]:
-        """Every logged metric by its name (`TaskMetrics` lists them); empty before anything is logged."""
+        """Every logged metric by its name (`cgpo.metrics` declares them); empty before anything is logged."""
         return read_metrics(self.folder / "metrics.csv")
 
     @cached_property
@@ -81,7 +82,7 @@ class Run:
         Raises:
             UserError: a line is not JSON.
         """
-        return read_json_lines(self.folder / "samples.jsonl")
+        return map(_with_current_keys, read_json_lines(self.folder / "samples.jsonl"))
 
     def alarms(self) -> Iterator[dict[str, Any]] | None:
         """Reads `alarms.jsonl` (`HackingAlarm` documents the keys); `None` if the run had no alarm.
@@ -112,6 +113,8 @@ def load_run(folder: str | Path) -> Run:
 def read_metrics(file: Path) -> dict[str, Series]:
     """Reads the columns of a `metrics.csv`, leaving out empty cells; returns nothing if there is no file.
 
+    Metrics that had other names in version 0.1 are found under those that they have now.
+
     Raises:
         UserError: a cell is not a number.
     """
@@ -123,9 +126,14 @@ def read_metrics(file: Path) -> dict[str, Series]:
             step = int(row.pop("step"))
             for name, cell in row.items():
                 if cell:
-                    points.setdefault(name, {})[step] = _number(cell, name, file)
+                    points.setdefault(current_name(name), {})[step] = _number(cell, name, file)
     ordered = {name: sorted(column.items()) for name, column in sorted(points.items())}
     return {name: Series(tuple(s for s, _ in column), tuple(v for _, v in column)) for name, column in ordered.items()}
+
+
+def _with_current_keys(sample: dict[str, Any]) -> dict[str, Any]:
+    """A row of version 0.1 called the log-ratio to the reference `kl`."""
+    return {"log_ratio" if key == "kl" else key: value for key, value in sample.items()}
 
 
 def _number(cell: str, name: str, file: Path) -> float:

@@ -115,6 +115,8 @@ class Rollout(Carrier):
             temperature and before any top-p or top-k cut; 0 where masked.
         finished: `[N]` bool, the response ended by itself rather than at the length limit.
         temperature: what the logits were divided by.
+        truncation: how the distribution was cut before sampling, such as `top_p=0.9`; empty if every token could be
+            drawn. Otherwise the mean of log-ratios over the responses estimates no KL divergence.
     """
 
     prompts: tuple[Prompt, ...]
@@ -125,6 +127,7 @@ class Rollout(Carrier):
     logprobs: Tensor
     finished: Tensor
     temperature: float
+    truncation: str = ""
 
     @property
     def copies(self) -> int:
@@ -215,7 +218,7 @@ class Objective:
 
     Attributes:
         loss: `[]` scalar to be minimised, attached to `TrainingBatch.logprobs` (and `Baseline.logprobs`) even where it is 0.
-        metrics: scalars to be logged under `objective/<task>/`.
+        metrics: scalars to be logged under `train/<task>/objective/`.
     """
 
     loss: Tensor

@@ -58,7 +58,7 @@ def test_numbers_and_samples_agree(tmp_path: Path) -> None:
     assert numbers["responses"] == 18
     assert numbers["success"]["value"] == sum(row["gold"]["outcome"] == "satisfied" for row in sampled) / 18
     assert numbers["reward"]["value"] == pytest.approx(sum(row["reward"] for row in sampled) / 18)
-    assert numbers["kl"]["value"] == pytest.approx(sum(row["kl"] for row in sampled) / 18)
+    assert numbers["kl"]["value"] == pytest.approx(sum(row["log_ratio"] for row in sampled) / 18)
     assert numbers["length"]["value"] == pytest.approx(sum(row["length"] for row in sampled) / 18)
     assert numbers["violation_rate"]["never"]["value"] == 1.0, "asked, though it is no constraint"
     assert numbers["satisfied"]["value"] == sum(row["satisfied"] for row in sampled) / 18

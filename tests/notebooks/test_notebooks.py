@@ -85,5 +85,5 @@ def test_the_dashboard_names_metrics_that_a_run_logs(run: Path) -> None:
     named = {metric for section in made.sections for panel in section.panels for metric in panel.y}
     # No response is both violated and satisfied in so short a run, and success needs a gold judge.
     assert {str(metric) for metric in named} - set(found.metrics) <= {
-        f"reward/{task}/given_{outcome}" for task in TASKS for outcome in ("violation", "satisfied")
+        f"train/{task}/reward_given_{outcome}" for task in TASKS for outcome in ("violation", "satisfied")
     } | {f"judges/{task}/satisfied_rate" for task in TASKS}

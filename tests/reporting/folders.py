@@ -29,7 +29,7 @@ def sample(step: int, task: str = "chat", **changes: Any) -> dict[str, Any]:
         "response": f"It is {step}.",
         "reward": step / 10,
         "calibrated_reward": 0.5,
-        "kl": 1.25,
+        "log_ratio": 1.25,
         "satisfied": True,
         "verdicts": {"facts": {"outcome": "satisfied", "reason": "true enough"}} if task == "chat" else {},
         "gold": "satisfied",
@@ -53,12 +53,17 @@ def write_run(
     for i, (reward, share) in enumerate(zip(rewards, success, strict=True)):
         for task in ("chat", "math"):
             row = {"success": share, "reward": reward, "kl": 0.1 * i}
-            rows.setdefault(10 * i, {}).update({f"gold/{task}/{name}": value for name, value in row.items()})
+            rows.setdefault(10 * i, {}).update({f"eval/{task}/{name}": value for name, value in row.items()})
     for step in range(1, 10 * len(rewards) - 9):
-        row = {"time/rollout": 0.5, "time/update": 0.25, "rollout/chat/length": 10.0 + step, "objective/chat/loss": 1.0}
+        row = {
+            "time/rollout": 0.5,
+            "time/update": 0.25,
+            "train/chat/length": 10.0 + step,
+            "train/chat/objective/loss": 1.0,
+        }
         row |= {f"judges/chat/{judge}/violation_rate": 1 / (1 + step) for judge in ("facts", "tone")}
-        row |= {"judges/chat/agreement/facts_tone": 0.5, "kl/chat": 0.1 * step, "reward/chat/raw": step / 10}
-        row |= {"reward/chat/given_violation": 1.0, "reward/chat/given_satisfied": 0.0}
+        row |= {"judges/chat/agreement/facts_tone": 0.5, "train/chat/kl": 0.1 * step, "train/chat/reward": step / 10}
+        row |= {"train/chat/reward_given_violation": 1.0, "train/chat/reward_given_satisfied": 0.0}
         rows.setdefault(step, {}).update(row)
     with (folder / "metrics.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, ["step", *sorted({name for row in rows.values() for name in row})])

@@ -53,9 +53,9 @@ def test_facts_of_a_finished_run(tmp_path: Path) -> None:
         ["chat: all well."],
         ["chat", "math"],
     ]
-    assert found["metrics"]["gold/chat/success"] == {"steps": (0, 10, 20), "values": [0.5, 0.6, 0.7]}
+    assert found["metrics"]["eval/chat/success"] == {"steps": (0, 10, 20), "values": [0.5, 0.6, 0.7]}
     assert found["metrics"]["judges/chat/facts/violation_rate"]["values"][:3] == [0.5, 0.333333, 0.25]
-    assert "objective/chat/loss" not in found["metrics"]
+    assert "train/chat/objective/loss" not in found["metrics"]
 
 
 def test_a_run_under_way_a_failed_one_and_one_that_has_only_begun(tmp_path: Path) -> None:

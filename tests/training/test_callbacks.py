@@ -75,21 +75,21 @@ def test_names_and_values_of_one_update() -> None:
     step, found = rows.rows[0]
     assert step == 1
     assert found == {
-        "rollout/chat/length": pytest.approx(9 / 4),
-        "rollout/chat/finished_rate": 0.75,
+        "train/chat/length": pytest.approx(9 / 4),
+        "train/chat/finished_rate": 0.75,
         "judges/chat/facts/violation_rate": 0.5,  # of the two judged
         "judges/chat/facts/undecided_rate": 0.25,
         "judges/chat/facts/not_applicable_rate": 0.25,
         "judges/chat/facts/not_asked_rate": 0.0,
         "judges/chat/facts/seconds": 0.5,
         "judges/chat/satisfied_rate": pytest.approx(2 / 3),  # of the three decided
-        "reward/chat/raw": pytest.approx(0.0, abs=1e-7),
-        "reward/chat/calibrated": pytest.approx((0.75 + 0.5 + 0.25 + 0.5) / 4),
-        "reward/chat/given_violation": 0.0,
-        "reward/chat/given_satisfied": pytest.approx(0.0, abs=1e-7),  # of one at ln 3 and one at −ln 3
-        "kl/chat": pytest.approx(0.5 * 9 / 4),
-        "objective/chat/loss": 2.0,
-        "objective/chat/beyond_kl_max": 0.25,
+        "train/chat/reward": pytest.approx(0.0, abs=1e-7),
+        "train/chat/reward_calibrated": pytest.approx((0.75 + 0.5 + 0.25 + 0.5) / 4),
+        "train/chat/reward_given_violation": 0.0,
+        "train/chat/reward_given_satisfied": pytest.approx(0.0, abs=1e-7),  # of one at ln 3 and one at −ln 3
+        "train/chat/kl": pytest.approx(0.5 * 9 / 4),
+        "train/chat/objective/loss": 2.0,
+        "train/chat/objective/beyond_kl_max": 0.25,
         "time/rollout": 1.0,
     }
 
@@ -99,7 +99,7 @@ def test_a_row_every_so_many_updates_is_their_mean() -> None:
     for step, (loss, seconds) in enumerate([(1.0, 2.0), (3.0, 6.0), (5.0, 1.0), (7.0, 2.0), (9.0, 4.0)]):
         watch(metrics, rows, step, loss, seconds)
     assert [step for step, _ in rows.rows] == [2, 4]
-    assert [row["objective/chat/loss"] for _, row in rows.rows] == [2.0, 6.0]
+    assert [row["train/chat/objective/loss"] for _, row in rows.rows] == [2.0, 6.0]
     assert [row["time/rollout"] for _, row in rows.rows] == [4.0, 1.5]
     assert [row["judges/chat/facts/seconds"] for _, row in rows.rows] == [0.5, 0.5]
 
@@ -108,7 +108,7 @@ def test_a_row_every_so_many_updates_is_their_mean() -> None:
     metrics.on_train_end(trainer, module)
     step, last = rows.rows[-1]
     assert step == 5
-    assert last["objective/chat/loss"] == 9.0
+    assert last["train/chat/objective/loss"] == 9.0
     assert last["time/rollout"] == 4.0, "the seconds of the one update that is left, not of half of it"
     assert metrics.totals == {"rollout": 15.0}
     metrics.on_train_end(trainer, module)
@@ -191,8 +191,8 @@ def test_an_evaluation_is_logged_at_once() -> None:
     module: Any = SimpleNamespace(global_step=7, trainer=SimpleNamespace(loggers=[rows]))
     TaskMetrics().on_evaluation(module, TASK, "during", result_of(0.75))
     TaskMetrics().on_evaluation(module, TASK, "during", result_of(None))
-    known = {"gold/chat/reward": 0.5, "gold/chat/kl": 1.25, "gold/chat/readable": 0.125}
-    assert rows.rows == [(7, {"gold/chat/success": 0.75, **known}), (7, known)]
+    known = {"eval/chat/reward": 0.5, "eval/chat/kl": 1.25, "eval/chat/readable": 0.125}
+    assert rows.rows == [(7, {"eval/chat/success": 0.75, **known}), (7, known)]
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -217,7 +217,7 @@ def test_rows_of_training_samples(tmp_path: Path) -> None:
         "response": "two",
         "reward": 0.0,
         "calibrated_reward": 0.5,
-        "kl": 1.0,
+        "log_ratio": 1.0,
         "satisfied": False,
         "verdicts": {"facts": {"outcome": "violated", "reason": "because violated"}},
         "gold": None,
@@ -251,7 +251,7 @@ def test_rows_of_an_evaluation(tmp_path: Path) -> None:
     ]
     assert [row["gold"] for row in rows] == ["satisfied", "violated"]
     assert [row["reward"] for row in rows] == [0.0, 1.0]
-    assert [row["kl"] for row in rows] == [0.0, 0.5]
+    assert [row["log_ratio"] for row in rows] == [0.0, 0.5]
     wanted = [1 / (1 + math.exp(0.04 - r)) for r in (0.0, 1.0)]
     assert [row["calibrated_reward"] for row in rows] == pytest.approx(wanted, rel=1e-5)
 
@@ -317,16 +317,16 @@ def test_a_run_writes_what_it_saw(tmp_path: Path) -> None:
     evaluator = Evaluator(prompts=5, measures={"words": WordReward(1.0)})
     callbacks = (evaluator, TaskMetrics(), SampleLog(str(path), every=1, per_task=2, per_evaluation=1))
     fit(module_of([task]), 2, *callbacks, loggers=[rows])
-    updates = [(step, row) for step, row in rows.rows if "objective/chat/loss" in row]
+    updates = [(step, row) for step, row in rows.rows if "train/chat/objective/loss" in row]
     assert [step for step, _ in updates] == [1, 2]
     first = updates[0][1]
-    assert first["kl/chat"] == pytest.approx(0.0, abs=1e-6), "the first update draws from the reference itself"
+    assert first["train/chat/kl"] == pytest.approx(0.0, abs=1e-6), "the first update draws from the reference itself"
     assert first["judges/chat/satisfied_rate"] == pytest.approx(1 - first["judges/chat/even/violation_rate"])
     assert {"time/rollout", "time/reward", "time/judges", "time/reference", "time/update", "time/step"} <= first.keys()
-    gold = [(step, row) for step, row in rows.rows if "gold/chat/success" in row]
+    gold = [(step, row) for step, row in rows.rows if "eval/chat/success" in row]
     assert [step for step, _ in gold] == [0, 2]
-    assert gold[1][1]["gold/chat/success"] == pytest.approx(evaluator.results["chat"]["after"].success)
-    assert gold[1][1]["gold/chat/words"] == pytest.approx(evaluator.results["chat"]["after"].measures["words"])
+    assert gold[1][1]["eval/chat/success"] == pytest.approx(evaluator.results["chat"]["after"].success)
+    assert gold[1][1]["eval/chat/words"] == pytest.approx(evaluator.results["chat"]["after"].measures["words"])
     samples = read(path)
     assert [(s["step"], s["split"]) for s in samples] == [
         (0, "held_out"),

@@ -56,9 +56,9 @@ def test_a_netrc_of_others_is_no_key(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 def test_csv_lies_in_the_run_folder_itself(tmp_path: Path) -> None:
     logger = csv_logger(tmp_path)
-    logger.log_metrics({"kl/chat": 0.5}, 3)
+    logger.log_metrics({"train/chat/kl": 0.5}, 3)
     logger.save()
-    assert (tmp_path / "metrics.csv").read_text().splitlines() == ["kl/chat,step", "0.5,3"]
+    assert (tmp_path / "metrics.csv").read_text().splitlines() == ["step,train/chat/kl", "3,0.5"]
 
 
 def test_closing_without_wandb_does_nothing(tmp_path: Path) -> None:

@@ -82,8 +82,8 @@ def test_the_cases_are_what_they_are_called(ran: Path) -> None:
     assert rows["violated"]["judges/math/near/violation_rate"] == 0.5
     assert rows["undecided"]["judges/math/near/undecided_rate"] == 0.5
     assert rows["undecided"]["judges/math/satisfied_rate"] == 1.0
-    assert rows["long_responses"]["rollout/math/length"] > 4
-    assert rows["usual"]["kl/math"] > 1e-6
+    assert rows["long_responses"]["train/math/length"] > 4
+    assert rows["usual"]["train/math/kl"] > 1e-6
 
 
 def test_a_number_that_is_missing_at_one_process_stops_the_update_of_all(ran: Path) -> None:

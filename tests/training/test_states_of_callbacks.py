@@ -59,7 +59,7 @@ def test_the_metrics_of_two_processes_become_those_of_one() -> None:
     merged.on_train_end(SimpleNamespace(loggers=[written]), SimpleNamespace(global_step=2))  # pyright: ignore[reportArgumentType]
     ((step, row),) = written.rows
     assert step == 2
-    assert row["objective/chat/loss"] == 3.0, "of the three that were counted"
+    assert row["train/chat/objective/loss"] == 3.0, "of the three that were counted"
     assert row["time/rollout"] == pytest.approx(10 / 3)
     assert row["judges/chat/facts/violation_rate"] == pytest.approx(8 / 11), "three of six, and five of five"
     assert row["judges/chat/facts/seconds"] == 0.5
@@ -71,7 +71,7 @@ def test_what_one_process_counted_is_counted_once_by_two(tmp_path: Path) -> None
     state = through_a_checkpoint(one.state_dict(), tmp_path)
     first, second = (TaskMetrics.merged([state], first)["tallies"] for first in (True, False))
     assert first == state["tallies"]
-    assert first["means"]["objective/chat/loss"] == [3.0, 1.0]
+    assert first["means"]["train/chat/objective/loss"] == [3.0, 1.0]
     assert second["means"].keys() == first["means"].keys()
     assert second["sums"].keys() == first["sums"].keys()
     assert {number for pair in second["means"].values() for number in pair} | set(second["sums"].values()) == {0.0}
@@ -84,8 +84,8 @@ def test_the_objective_of_the_whole_batch_is_counted_by_one_process() -> None:
         module: Any = SimpleNamespace(processes=Processes(rank, 2))
         metrics.on_objective(module, expert(name="chat"), Objective(torch.tensor(2.0), {"clipped": 0.5}))  # pyright: ignore[reportArgumentType]
         counted.append(metrics.state_dict()["tallies"]["means"])
-    assert counted[0] == {"objective/chat/loss": [2.0, 1.0], "objective/chat/clipped": [0.5, 1.0]}
-    assert counted[1] == {"objective/chat/loss": [0.0, 0.0], "objective/chat/clipped": [0.0, 0.0]}
+    assert counted[0] == {"train/chat/objective/loss": [2.0, 1.0], "train/chat/objective/clipped": [0.5, 1.0]}
+    assert counted[1] == {"train/chat/objective/loss": [0.0, 0.0], "train/chat/objective/clipped": [0.0, 0.0]}
 
 
 def test_an_alarm_that_is_on_does_not_begin_again(tmp_path: Path) -> None:

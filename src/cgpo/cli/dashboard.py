@@ -13,11 +13,11 @@ def run(call: Call) -> None:
     config = read_config(call.config, "dashboard")
     from cgpo.errors import UserError
     from cgpo.reporting.content import named_runs
-    from cgpo.reporting.workspace import tasks_of, workspace
+    from cgpo.reporting.workspace import logged_by, tasks_of, workspace
     from cgpo.training.loggers import has_key
 
-    tasks = tasks_of(list(named_runs(config.runs).values()))
-    made = workspace(config.entity, config.project, tasks, config.name)
+    runs = list(named_runs(config.runs).values())
+    made = workspace(config.entity, config.project, tasks_of(runs), config.name, logged_by(runs))
     for section in made.sections:
         say(f"{section.name}: {', '.join(panel.title for panel in section.panels)}")
     if not config.save:

@@ -52,6 +52,7 @@ def together(parts: Sequence[Assessment], places: Sequence[Sequence[int]]) -> As
             logprobs=tensors([_wide(r.logprobs, width) for r in rollouts]),
             finished=tensors([r.finished for r in rollouts]),
             temperature=rollouts[0].temperature,
+            truncation=rollouts[0].truncation,
         ),
         reward=tensors([part.reward for part in parts]),
         verdicts=Verdicts(
@@ -81,21 +82,23 @@ class Evaluation:
         success: share of responses that the task's gold judge finds satisfied; `None` where there is none.
         reward: mean raw reward.
         kl: mean of `log π_w(a|s) − log π_ref(a|s)` over the sampled responses: an unbiased estimate of the
-            KL divergence from the reference, in nats a response.
+            KL divergence from the reference, in nats a response; `None` where `kl_missing` says why there is none.
         length: mean tokens of a response.
         violation_rate: for each judge the share of violated among the responses it judged.
         satisfied_rate: share of responses that pass every applicable judge, among the decided.
         measures: means of further numbers, by name.
+        kl_missing: why there is no estimate of the KL divergence, in words.
     """
 
     prompts: int
     success: float | None
     reward: float
-    kl: float
+    kl: float | None
     length: float
     violation_rate: Mapping[str, float | None]
     satisfied_rate: float | None
     measures: Mapping[str, float]
+    kl_missing: str | None = None
 
 
 @dataclass(frozen=True)
@@ -149,13 +152,16 @@ def evaluate(
         prompts=len(prompts),
         success=None if found.gold is None else share(found.gold, Outcome.SATISFIED, Outcome.VIOLATED),
         reward=found.reward.mean().item(),
-        kl=found.log_ratio.mean().item(),
+        kl=None if rollout.truncation else found.log_ratio.mean().item(),
         length=rollout.response_mask.sum(-1).float().mean().item(),
         violation_rate={
             name: share(given, Outcome.VIOLATED, Outcome.SATISFIED) for name, given in found.verdicts.by_judge.items()
         },
         satisfied_rate=_rate(int(found.verdicts.satisfied.sum()), int(found.verdicts.decided.sum())),
         measures={name: values.mean().item() for name, values in found.measures.items()},
+        kl_missing=f"responses were drawn with {rollout.truncation}, not from the whole distribution"
+        if rollout.truncation
+        else None,
     )
     return Evaluated(result, rollout, found.reward, found.log_ratio, found.verdicts, found.gold)
 

@@ -17,7 +17,7 @@ class SampleFile:
     """Appends rows to a file.
 
     A row: `policy`, `task`, `mode`, `key`, `index` (of the response among its prompt's), `prompt`, `response`, `length`
-    (tokens), `finished`, `reward`, `kl` (log-ratio to the reference in nats, or null), `satisfied` (by all of the
+    (tokens), `finished`, `reward`, `log_ratio` (to the reference, in nats, or null), `satisfied` (by all of the
     task's own judges; null where undecided), `verdicts` (judge → outcome and reason), `gold` (outcome and reason, or
     null), `measures`.
 
@@ -48,7 +48,7 @@ def _rows(found: Assessment, count: int) -> list[dict[str, Any]]:
             "length": lengths[i],
             "finished": bool(rollout.finished[i]),
             "reward": found.reward[i].item(),
-            "kl": None if found.log_ratio is None else found.log_ratio[i].item(),
+            "log_ratio": None if found.log_ratio is None else found.log_ratio[i].item(),
             "satisfied": bool(verdicts.satisfied[i]) if verdicts.decided[i] else None,
             "verdicts": {judge: _plain(given[i]) for judge, given in by_judge.items()},
             "gold": None if found.gold is None else _plain(found.gold[i]),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from cgpo.errors import UserError
 from cgpo.evaluation.alarm import Alarm, Reading, alarms
+from cgpo.reporting.sections import is_drawn
 from cgpo.run_files import Run, Series, load_run
 
 
@@ -51,7 +51,7 @@ def _runs_of(folder: Path) -> Iterable[Path]:
 def _below(folder: Path) -> Iterator[Path]:
     """The folders of runs below a folder, in the order of their names; numbers by their size."""
     inner = [child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")]
-    for child in sorted(inner, key=lambda child: (child.name.rjust(9) if child.name.isdecimal() else child.name)):
+    for child in sorted(inner, key=lambda child: child.name.rjust(9) if child.name.isdecimal() else child.name):
         if (child / "config.yaml").is_file():
             yield child
         else:
@@ -77,7 +77,7 @@ def alarms_of(run: Run) -> tuple[list[dict[str, Any]], bool]:
 
 def _worked_out(run: Run, task: str, held_out: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """From the success and the reward of evaluations; the reward's spread is that of the samples kept of them."""
-    success, reward = (run.metrics.get(f"gold/{task}/{name}") for name in ("success", "reward"))
+    success, reward = (run.metrics.get(f"eval/{task}/{name}") for name in ("success", "reward"))
     if success is None or reward is None:
         return []
     rewards = dict(zip(reward.steps, reward.values, strict=True))
@@ -113,13 +113,6 @@ def _row(task: str, found: Alarm, kept: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-SHOWN = re.compile(
-    r"gold/.+/(success|reward|kl)|judges/.+/(violation_rate|satisfied_rate)|judges/.+/agreement/.+"
-    r"|reward/.+/(raw|given_violation|given_satisfied)|kl/.+|rollout/.+/length|time/.+"
-)
-"""The metrics that the page draws."""
-
-
 def content(name: str, run: Run, most_samples: int) -> dict[str, Any]:
     """A run's facts, curves, alarms and samples.
 
@@ -142,7 +135,7 @@ def content(name: str, run: Run, most_samples: int) -> dict[str, Any]:
         "metrics": {
             metric: {"steps": series.steps, "values": [_short(value) for value in series.values]}
             for metric, series in run.metrics.items()
-            if SHOWN.fullmatch(metric)
+            if is_drawn(metric)
         },
         "alarms": alarms,
         "watched": watched,

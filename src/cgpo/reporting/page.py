@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from html import escape
 from importlib import resources
@@ -16,6 +17,7 @@ import orjson
 
 from cgpo.errors import UserError
 from cgpo.files import write_atomically
+from cgpo.reporting.sections import sections
 
 SCRIPTS = ("elements.js", "overview.js", "charts.js", "sections.js", "samples.js", "start.js")
 PLACE = re.compile(r"\{\{(\w+)\}\}")
@@ -32,7 +34,12 @@ def page(runs: Sequence[Mapping[str, Any]], title: str = "cgpo report") -> str:
     """
     plotly = _inline(_plotly())
     own = _inline("\n".join(_template(name) for name in SCRIPTS))
-    data = {"title": title, "made": datetime.now().strftime("%Y-%m-%d %H:%M"), "runs": list(runs)}
+    data = {
+        "title": title,
+        "made": datetime.now().strftime("%Y-%m-%d %H:%M"),
+        "runs": list(runs),
+        "sections": _sections(runs),
+    }
     parts = {
         "policy": _policy(plotly, own),
         "title": escape(title),
@@ -42,6 +49,13 @@ def page(runs: Sequence[Mapping[str, Any]], title: str = "cgpo report") -> str:
         "script": own,
     }
     return PLACE.sub(lambda match: parts[match[1]], _template("page.html"))
+
+
+def _sections(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What is drawn of the runs' metrics, see `cgpo.metrics`."""
+    tasks = list(dict.fromkeys(task for run in runs for task in run["tasks"]))
+    found = sections((name for run in runs for name in run["metrics"]), tasks)
+    return [asdict(section) for section in found if section.group.report]
 
 
 def write_page(path: Path, html: str, overwrite: bool = False) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cgpo.errors import UserError
+from cgpo.metrics import expected
+from cgpo.reporting.sections import Section, sections
 from cgpo.run_files import Run
 
-STAGES = ("baselines", "rollout", "reward", "reference", "judges", "update", "step")
-"""What `time/<stage>` is logged of, in the order of an iteration."""
+OPEN = 2
+"""Sections that are open at first."""
 STEP = "trainer/global_step"
 """What metrics are logged against: updates done."""
 Tasks = Mapping[str, Sequence[str]]
@@ -29,7 +31,12 @@ def tasks_of(runs: Sequence[Run]) -> dict[str, list[str]]:
     return tasks
 
 
-def workspace(entity: str, project: str, tasks: Tasks, name: str = "cgpo") -> Any:
+def logged_by(runs: Sequence[Run]) -> list[str]:
+    """The names of all metrics that some runs have logged, those of observers of one's own included."""
+    return sorted({name for run in runs for name in run.metrics})
+
+
+def workspace(entity: str, project: str, tasks: Tasks, name: str = "cgpo", logged: Iterable[str] = ()) -> Any:
     """A `wandb_workspaces.workspaces.Workspace`, not saved yet; nothing is asked of the network.
 
     Args:
@@ -37,6 +44,7 @@ def workspace(entity: str, project: str, tasks: Tasks, name: str = "cgpo") -> An
         project: W&B's project.
         tasks: each task's judges.
         name: what the dashboard is called.
+        logged: metrics that are known to be logged, besides those that every run logs.
 
     Raises:
         UserError: the extra `dashboard` is not installed.
@@ -47,47 +55,29 @@ def workspace(entity: str, project: str, tasks: Tasks, name: str = "cgpo") -> An
         raise UserError(
             "the dashboard is made with wandb-workspaces, which is missing: pip install 'cgpo[dashboard]'"
         ) from error
-    sections = [
-        workspaces.Section(name=title, panels=panels, is_open=number < 2)
-        for number, (title, panels) in enumerate(_sections(tasks).items())
-        if panels
+    made = [
+        workspaces.Section(name=section.group.title, panels=_panels(section), is_open=number < OPEN)
+        for number, section in enumerate(sections([*expected(tasks), *logged], list(tasks)))
     ]
-    return workspaces.Workspace(entity=entity, project=project, name=name, sections=sections)
+    return workspaces.Workspace(entity=entity, project=project, name=name, sections=made)
 
 
-def _sections(tasks: Tasks) -> dict[str, list[Any]]:
-    judged = {task: judges for task, judges in tasks.items() if judges}
-    return {
-        "Learned reward and gold success": [
-            panel
-            for task in tasks
-            for panel in (
-                _lines(f"{task}: learned reward", [f"reward/{task}/raw", f"gold/{task}/reward"]),
-                _lines(f"{task}: success", [f"gold/{task}/success"], share=True),
-            )
-        ],
-        "Hacking alarm": [_lines("alarms", [f"alarm/{task}" for task in tasks], share=True)],
-        "Violation rates": [
-            _lines(task, [f"judges/{task}/{judge}/violation_rate" for judge in judges], share=True)
-            for task, judges in judged.items()
-        ],
-        "Satisfied by all judges": [_lines(task, [f"judges/{task}/satisfied_rate"], share=True) for task in judged],
-        "Reward given violation": [
-            _lines(task, [f"reward/{task}/given_violation", f"reward/{task}/given_satisfied"]) for task in judged
-        ],
-        "KL divergence from the reference, nats": [_lines(task, [f"kl/{task}", f"gold/{task}/kl"]) for task in tasks],
-        "Length, tokens": [_lines(task, [f"rollout/{task}/length"]) for task in tasks],
-        "Time by stage, seconds an update": [_lines("stages", [f"time/{stage}" for stage in STAGES], stacked=True)],
-    }
-
-
-def _lines(title: str, metrics: list[str], share: bool = False, stacked: bool = False) -> Any:
+def _panels(section: Section) -> list[Any]:
+    """A panel for each of the section's, but one a task for shares, which have one axis."""
     from wandb_workspaces.reports import v2
 
-    return v2.LinePlot(
-        title=title,
-        x=STEP,
-        y=list(metrics),
-        range_y=(0.0, 1.0) if share else (None, None),
-        plot_type="stacked-area" if stacked else "line",
-    )
+    panels: dict[str, list[str]] = {}
+    for panel in section.panels:
+        parts = [panel.task] if section.group.share else [panel.task, panel.part]
+        title = ": ".join(filter(None, parts)) or section.group.title
+        panels.setdefault(title, []).extend(drawn.name for drawn in panel.metrics)
+    return [
+        v2.LinePlot(
+            title=title,
+            x=STEP,
+            y=list(metrics),
+            range_y=(0.0, 1.0) if section.group.share else (None, None),
+            plot_type="stacked-area" if section.group.stacked else "line",
+        )
+        for title, metrics in panels.items()
+    ]

@@ -68,7 +68,7 @@ def _run(folder: Path, seed: int) -> dict[str, Any]:
         task: {
             name: {"steps": list(series.steps), "values": _rounded(series.values)}
             for name in KEPT
-            if (series := run.metrics.get(f"gold/{task}/{name}")) is not None
+            if (series := run.metrics.get(f"eval/{task}/{name}")) is not None
         }
         for task in run.tasks
     }

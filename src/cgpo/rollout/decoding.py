@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -106,7 +106,13 @@ class DecodingSampler:
         width = max(ids.shape[1] for ids, _ in parts)
         ids = torch.cat([widen(part, width, ENDED) for part, _ in parts])
         logprobs = torch.cat([widen(part, width) for _, part in parts])
-        return _rollout(policy, tuple(prompts), prompt_ids, ids, logprobs, self.temperature)
+        rollout = _rollout(policy, tuple(prompts), prompt_ids, ids, logprobs, self.temperature)
+        return replace(rollout, truncation=self._truncation)
+
+    @property
+    def _truncation(self) -> str:
+        cuts = {"top_p": self.top_p if self.top_p < 1 else None, "top_k": self.top_k or None}
+        return " ".join(f"{name}={value}" for name, value in cuts.items() if value is not None)
 
     def _uniform(self, seed: int | Sequence[int], count: int, copies: int, device: torch.device) -> Tensor:
         """Draws `[B, K, T]` float64 random numbers in [0, 1), one for every token of every prompt's responses."""

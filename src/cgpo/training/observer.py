@@ -40,10 +40,13 @@ class Observer(Callback):
     def on_objective(self, module: LightningModule, expert: Expert, objective: Objective) -> None:
         """The task's gradient was added to the policy's."""
 
+    def on_metric(self, module: LightningModule, expert: Expert, name: str, values: Tensor) -> None:
+        """Another observer counted `values`, one for each of some samples (`CGPOModule.log_task`)."""
+
     def on_skipped(self, module: LightningModule, problems: Mapping[str, str], judged: Mapping[str, Any]) -> None:
         """The update left the weights alone, for numbers that are not finite.
 
-        `problems` says what was found, by task, or under `gradient`; `assessed` has this process's part of each task's
+        `problems` says what was found, by task, or under `gradient`; `judged` has this process's part of each task's
         batch (`cgpo.training.module.JudgedRollout`).
         """
 

@@ -35,7 +35,7 @@ function change(before, after) {
 
 function successTable() {
   const rows = RUNS.map((run) => element("tr", {}, runHead(run), TASKS.map((task) => {
-    const success = ends(run, `gold/${task}/success`);
+    const success = ends(run, `eval/${task}/success`);
     return success ? change(...success) : element("td", {}, "–");
   })));
   return table(["run", ...TASKS.map(words)], rows, "Success on held-out prompts, first and last evaluation");

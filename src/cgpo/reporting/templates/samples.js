@@ -8,7 +8,7 @@ const ORDERS = {
   earliest: ["earliest first", (a, b) => a.step - b.step],
   highest: ["highest reward first", (a, b) => last(b.reward, -Infinity) - last(a.reward, -Infinity)],
   lowest: ["lowest reward first", (a, b) => last(a.reward, Infinity) - last(b.reward, Infinity)],
-  farthest: ["highest KL first", (a, b) => last(b.kl, -Infinity) - last(a.kl, -Infinity)],
+  farthest: ["highest log-ratio first", (a, b) => last(b.log_ratio, -Infinity) - last(a.log_ratio, -Infinity)],
 };
 const SAMPLES = RUNS.flatMap((run) => run.samples.map((sample) => ({ ...sample, run })));
 let matching = SAMPLES;
@@ -42,11 +42,11 @@ function verdictRow(judge, outcome, reason) {
     element("span", { class: "reason" }, reason))];
 }
 
-/** Everything about a sample; also used for the samples of alarms, which have no KL. */
+/** Everything about a sample; also used for the samples of alarms, which have no log-ratio. */
 function sampleCard(sample) {
   const facts = [`update ${sample.step}`, sample.split === "held_out" ? "held out" : "training", `reward ${signed(sample.reward)}`,
     sample.calibrated_reward === undefined ? null : `calibrated ${fixed(sample.calibrated_reward)}`,
-    sample.kl === undefined ? null : `KL ${fixed(sample.kl)}`].filter((fact) => fact !== null);
+    sample.log_ratio === undefined ? null : `log-ratio ${fixed(sample.log_ratio)}`].filter((fact) => fact !== null);
   const verdicts = Object.entries(sample.verdicts).map(([judge, found]) => verdictRow(words(judge), found.outcome, found.reason));
   if (sample.gold) verdicts.push(verdictRow("gold", sample.gold, "never seen by training"));
   if (!verdicts.length) verdicts.push(element("dt", {}, "judges"), element("dd", { class: "reason" }, "none was asked"));

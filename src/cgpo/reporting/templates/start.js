@@ -1,9 +1,9 @@
 /* Puts the page together, and draws it anew when a run is hidden, the theme changes, or the window. */
 
 function stageKey(section) {
-  return element("p", { class: "keys" }, STAGES.map((stage, i) => {
+  return element("p", { class: "keys" }, section.stages.map((stage, i) => {
     const box = element("span", { class: "swatchless" });
-    box.style.cssText = `width: 12px; height: 12px; background: ${SHADES[i]}; border-radius: 2px`;
+    box.style.cssText = `width: 12px; height: 12px; background: ${SHADES[i % SHADES.length]}; border-radius: 2px`;
     return element("span", { class: "key" }, box, stage);
   }));
 }

@@ -26,14 +26,8 @@ UPDATES = "updates"
 class TaskMetrics(Observer):
     """Collects each update's numbers in `torchmetrics` objects and hands them to the run's loggers.
 
-    They add up over the batches of a row and over processes; of tensor-parallel peers, which have the same samples, the
-    first alone counts. `docs/panel.md` says what those of the judges mean.
-
-    Names: `judges/<task>/<judge>/{violation,undecided,not_applicable,not_asked,cache_hit}_rate` and `…/seconds`,
-    `judges/<task>/agreement/<judge>_<judge>`, `judges/<task>/satisfied_rate`,
-    `reward/<task>/{raw,calibrated,given_violation,given_satisfied}`, `kl/<task>`,
-    `rollout/<task>/{length,finished_rate}`, `objective/<task>/…`, `gold/<task>/success` at evaluations,
-    `time/<stage>` in seconds an update.
+    Numbers add up over the batches of a row and over processes. Tensor-parallel peers have the same samples, so only
+    the first of them counts. `cgpo.metrics` declares every name and says what it means.
 
     Args:
         every: updates between two rows of the log, each the mean over them.
@@ -52,8 +46,8 @@ class TaskMetrics(Observer):
 
     def on_rollout(self, module: LightningModule, expert: Expert, rollout: Rollout) -> None:
         """Lengths and ends of responses."""
-        self._mean(f"rollout/{expert.name}/length", rollout.response_mask.sum(-1).float())
-        self._mean(f"rollout/{expert.name}/finished_rate", rollout.finished.float())
+        self._mean(f"train/{expert.name}/length", rollout.response_mask.sum(-1).float())
+        self._mean(f"train/{expert.name}/finished_rate", rollout.finished.float())
 
     def on_verdicts(self, module: LightningModule, expert: Expert, rollout: Rollout, verdicts: Verdicts) -> None:
         """Each judge's rates, and how often two judges agree."""
@@ -85,19 +79,23 @@ class TaskMetrics(Observer):
         """Rewards, raw and calibrated, and the divergence from the reference."""
         task, decided = expert.name, training_batch.decided
         self._mean(f"judges/{task}/satisfied_rate", training_batch.satisfied[decided].float())
-        self._mean(f"reward/{task}/raw", training_batch.reward)
-        self._mean(
-            f"reward/{task}/calibrated", calibrated_reward(training_batch.reward, training_batch.baseline.reward)
-        )
-        self._mean(f"reward/{task}/given_violation", training_batch.reward[decided & ~training_batch.satisfied])
-        self._mean(f"reward/{task}/given_satisfied", training_batch.reward[decided & training_batch.satisfied])
-        self._mean(f"kl/{task}", log_ratio(training_batch))
+        reward, satisfied = training_batch.reward, training_batch.satisfied
+        self._mean(f"train/{task}/reward", reward)
+        self._mean(f"train/{task}/reward_calibrated", calibrated_reward(reward, training_batch.baseline.reward))
+        self._mean(f"train/{task}/reward_given_violation", reward[decided & ~satisfied])
+        self._mean(f"train/{task}/reward_given_satisfied", reward[decided & satisfied])
+        # Responses that were drawn from a part of the distribution say nothing of the whole distribution's divergence.
+        self._mean(f"train/{task}/{'log_ratio' if rollout.truncation else 'kl'}", log_ratio(training_batch))
 
     def on_objective(self, module: LightningModule, expert: Expert, objective: Objective) -> None:
         """The loss and what the optimizer says of itself: of the whole batch, so that one process counts it."""
         first = getattr(module, "processes", ALONE).first
         for name, value in {"loss": objective.loss.item(), **objective.metrics}.items():
-            self._mean(f"objective/{expert.name}/{name}", torch.tensor([value] if first else []))
+            self._mean(f"train/{expert.name}/objective/{name}", torch.tensor([value] if first else []))
+
+    def on_metric(self, module: LightningModule, expert: Expert, name: str, values: Tensor) -> None:
+        """Numbers that another observer counts (`CGPOModule.log_task`)."""
+        self._mean(f"train/{expert.name}/{name}", values)
 
     def on_stage(self, module: LightningModule, stage: str, seconds: float) -> None:
         """Seconds of a stage, all tasks together."""
@@ -110,7 +108,7 @@ class TaskMetrics(Observer):
         values = {"success": of.success, "reward": of.reward, "kl": of.kl, **of.measures}
         self._log(
             module.trainer,
-            {f"gold/{expert.name}/{name}": value for name, value in values.items() if value is not None},
+            {f"eval/{expert.name}/{name}": value for name, value in values.items() if value is not None},
             module.global_step,
         )
 

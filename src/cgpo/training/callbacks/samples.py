@@ -23,7 +23,7 @@ class SampleLog(Observer):
     """Appends samples to `samples.jsonl`, and shows evaluations' samples as a table in W&B.
 
     A row: `step`, `split` (`train` or `held_out`), `task`, `key`, `prompt`, `response`, `reward`, `calibrated_reward`,
-    `kl` (log-ratio to the reference in nats), `satisfied`, `verdicts` (judge → outcome and reason), `gold`.
+    `log_ratio` (to the reference, in nats), `satisfied`, `verdicts` (judge → outcome and reason), `gold`.
 
     Args:
         path: the file.
@@ -55,7 +55,7 @@ class SampleLog(Observer):
             "calibrated_reward": calibrated_reward(training_batch.reward, training_batch.baseline.reward)
             .flatten()
             .tolist(),
-            "kl": log_ratio(training_batch).flatten().tolist(),
+            "log_ratio": log_ratio(training_batch).flatten().tolist(),
         }
         append_json_lines(self.path, [_row(module, expert, "train", rollout, verdicts, columns, None, i) for i in kept])
 
@@ -65,7 +65,7 @@ class SampleLog(Observer):
         columns = {
             "reward": result.reward.tolist(),
             "calibrated_reward": _calibrated(module, expert, result, kept),
-            "kl": result.log_ratio.tolist(),
+            "log_ratio": result.log_ratio.tolist(),
         }
         if not module.trainer.is_global_zero:
             return

@@ -11,6 +11,7 @@ from lightning import LightningModule
 from cgpo.errors import UserError
 from cgpo.files import json_lines, write_atomically
 from cgpo.optimizer.calibration import log_ratio
+from cgpo.progress import say
 from cgpo.training.observer import Observer
 
 
@@ -19,7 +20,7 @@ class SkippedUpdates(Observer):
 
     A batch goes into `update-<number>-process-<rank>.jsonl`: first a row with `problems`, by task or of the `gradient`;
     then a row for each response of this process: `task`, `key`, `prompt`, `response`, `tokens`, `reward`,
-    `baseline_reward`, `kl`, `satisfied`, `decided`. A number that is not finite stands there as a text, `"nan"`.
+    `baseline_reward`, `log_ratio`, `satisfied`, `decided`. A number that is not finite stands there as a text, `"nan"`.
 
     `skipped_updates` is logged whenever there is one more. The usual causes are a learning rate that is too high, half
     precision, and a reward model that overflows.
@@ -48,9 +49,9 @@ class SkippedUpdates(Observer):
         file = self.folder / f"update-{number:08d}-process-{module.global_rank}.jsonl"
         write_atomically(file, json_lines(rows))
         said = "; ".join(f"{where}: {what}" for where, what in problems.items())
-        module.print(
-            f"update {number} is skipped, the weights stay as they are: {said}; its batch lies in {self.folder}"
-        )
+        if module.trainer.is_global_zero:
+            lies = f"its batch lies in {self.folder}"
+            say(f"update {number} is skipped, the weights stay as they are: {said}; {lies}", important=True)
         for logger in module.trainer.loggers:
             logger.log_metrics({"skipped_updates": float(self.count)}, number)
         if self.most is not None and self.count > self.most:
@@ -75,7 +76,7 @@ def _rows(task: str, judged: Any) -> Iterator[dict[str, Any]]:
     columns = {
         "reward": training_batch.reward.flatten().tolist(),
         "baseline_reward": training_batch.baseline.reward.repeat_interleave(copies).tolist(),
-        "kl": log_ratio(training_batch).flatten().tolist(),
+        "log_ratio": log_ratio(training_batch).flatten().tolist(),
     }
     ids = [ids[mask].tolist() for ids, mask in zip(rollout.response_ids, rollout.response_mask, strict=True)]
     for i, sample in enumerate(rollout.samples):
