@@ -1,1 +1,1 @@
-"""Several processes: how they meet, share a batch, gather what each has found, and shard models."""
+"""Several processes that train one policy: how they meet, share a batch, add up gradients, and shard models."""

@@ -1,12 +1,13 @@
 """How the processes of a run meet: what their launcher says of each, and the process group that they form.
 
-Every command asks whether a launcher started it, before it knows that it will need torch: torch is imported where it is used.
+Every command asks whether a launcher started it before it knows that it will need torch, which is therefore imported
+where it is used.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,19 +15,19 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 RENDEZVOUS = "CGPO_RENDEZVOUS"
-"""Names the file by which processes of one machine meet, where `cgpo.runs.launcher` started them."""
+"""The environment variable with the file by which processes of one machine meet, set by `cgpo.runs.launcher`."""
 PATIENCE = timedelta(hours=6)
-"""How long a process waits for the others; the watchdog says long before what a run waits for."""
+"""How long a process waits for the others; the watchdog tells much earlier what a run is waiting for."""
 
 
 @dataclass(frozen=True)
 class Rendezvous:
-    """What a launcher says of one process.
+    """A process's place among the processes of a run, as its launcher says.
 
     Attributes:
-        rank: among all processes.
-        local_rank: among those of the same machine.
-        size: all processes.
+        rank: its rank among all processes.
+        local_rank: its rank among the processes of its machine.
+        size: the number of processes.
         address: where they meet, as `torch.distributed.init_process_group` takes it.
     """
 
@@ -37,11 +38,15 @@ class Rendezvous:
 
 
 def find_rendezvous(environment: Mapping[str, str] = os.environ) -> Rendezvous | None:
-    """This process's place among all, where `torchrun`, SLURM or our own launcher started it; `None` where a person did."""
+    """Finds this process's place, if `torchrun`, SLURM or `cgpo.runs.launcher` started it.
+
+    Returns:
+        The place, or `None` for a process that a person started.
+    """
     if {"RANK", "LOCAL_RANK", "WORLD_SIZE"} <= environment.keys():
         rank, local_rank, size = (int(environment[name]) for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"))
         return Rendezvous(rank, local_rank, size, environment.get(RENDEZVOUS, "env://"))
-    # What srun started; a batch script's own python is one process, however many tasks its job may have.
+    # Set for processes that srun started; python in a batch script is one process, however many tasks its job has.
     if int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
         return _slurm_rendezvous()
     return None
@@ -58,14 +63,17 @@ def _slurm_rendezvous() -> Rendezvous | None:
 
 
 def supervised() -> bool:
-    """Whether our own launcher started this process: it has checked everything, and has claimed the run's folder."""
+    """Tells whether `cgpo.runs.launcher` started this process, having checked everything and claimed the run's folder."""
     return RENDEZVOUS in os.environ
 
 
 def join(taken: Rendezvous) -> None:
-    """Forms the process group with the others; does nothing where there is one already.
+    """Joins the process group of all processes, unless this process is already in one.
 
     Tensors on the CPU are exchanged by gloo, those on a GPU by NCCL.
+
+    Args:
+        taken: this process's place.
     """
     import torch
     from torch import distributed
@@ -76,12 +84,12 @@ def join(taken: Rendezvous) -> None:
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     if torch.cuda.is_available():
         torch.cuda.set_device(taken.local_rank % torch.cuda.device_count())
-    meeting: dict[str, Any] = {"init_method": taken.address} if taken.address else {"store": HashStore()}
-    distributed.init_process_group(backend, **meeting, rank=taken.rank, world_size=taken.size, timeout=PATIENCE)
+    address: dict[str, Any] = {"init_method": taken.address} if taken.address else {"store": HashStore()}
+    distributed.init_process_group(backend, **address, rank=taken.rank, world_size=taken.size, timeout=PATIENCE)
 
 
 def broadcast(value: T) -> T:
-    """What the first of the processes says, where there are several."""
+    """Returns the value that the first process passes; with one process, the value itself."""
     from torch import distributed
 
     if not distributed.is_initialized():
@@ -92,16 +100,23 @@ def broadcast(value: T) -> T:
 
 
 @contextmanager
-def joined_processes(taken: Rendezvous) -> Iterator[None]:
-    """The others are there meanwhile; at the end all wait for each other: one that left early could abort the rest."""
-    from torch import distributed
+def joined_processes(taken: Rendezvous) -> Generator[None]:
+    """Joins the process group for the length of a block.
 
+    At the end all processes wait for each other, for one that left early could abort the rest. A process that failed
+    does not wait; the others notice that it is gone.
+
+    Args:
+        taken: this process's place.
+    """
+    from torch import distributed as torch_distributed
+
+    distributed: Any = torch_distributed
     join(taken)
     try:
         yield
         distributed.barrier()
         distributed.destroy_process_group()
     finally:
-        # One that failed does not wait: the others notice that it is gone.
         if taken.size == 1 and distributed.is_initialized():
             distributed.destroy_process_group()

@@ -1,8 +1,8 @@
-"""Models in pieces over processes (FSDP2, tensor parallelism), and whole again for as long as that is needed."""
+"""Models sharded over processes (FSDP2, tensor parallelism), and gathered again for as long as that is needed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,16 +17,16 @@ from cgpo.errors import UserError
 from cgpo.models.adapters import AdaptersDisabled, has_adapters
 
 STYLES: dict[str, type[ParallelStyle]] = {"colwise": ColwiseParallel, "rowwise": RowwiseParallel}
-"""`transformers`' names of how a matrix is cut."""
+"""The ways of splitting a matrix, by their names in `transformers`."""
 
 
 def shard(model: nn.Module, mesh: DeviceMesh, mixed: bool = False) -> None:
-    """Leaves each process a piece of every weight, in place; layer by layer, so that one at a time is gathered.
+    """Leaves each process a shard of every weight, in place; weights are gathered one layer at a time.
 
     Args:
         model: a `transformers` model, or a module around one.
-        mesh: of the processes that share the pieces.
-        mixed: weights are gathered and used in bfloat16; the pieces, gradients and their sums stay as they are.
+        mesh: the mesh of the processes that share the weights.
+        mixed: gathers and uses the weights in bfloat16; shards, gradients and their sums stay as they are.
     """
     settings: dict[str, Any] = {"mesh": mesh}
     if mixed:
@@ -37,10 +37,14 @@ def shard(model: nn.Module, mesh: DeviceMesh, mixed: bool = False) -> None:
 
 
 def split_matrices(model: nn.Module, mesh: DeviceMesh) -> None:
-    """Cuts a decoder's matrices over tensor-parallel peers, in place, as its `transformers` class plans it.
+    """Splits a decoder's matrices over tensor-parallel peers, in place, as its `transformers` class plans it.
+
+    Args:
+        model: a `transformers` causal language model, or a module around its transformer.
+        mesh: the mesh of the tensor-parallel peers.
 
     Raises:
-        UserError: the model's class has no plan, or its attention heads cannot be dealt evenly.
+        UserError: the model's class has no plan, or its attention heads cannot be divided evenly.
     """
     if has_adapters(model):
         raise UserError(
@@ -60,25 +64,25 @@ def split_matrices(model: nn.Module, mesh: DeviceMesh) -> None:
 
 
 def layers(model: nn.Module) -> list[nn.Module]:
-    """The layers of a model that are gathered one at a time: the classes that `transformers` never splits."""
+    """Lists the layers of a model that are gathered one at a time: the classes that `transformers` never splits."""
     kinds = {kind for module in model.modules() for kind in getattr(module, "_no_split_modules", None) or ()}
     return [module for module in model.modules() if type(module).__name__ in kinds]
 
 
 def models_of(holder: object) -> list[nn.Module]:
-    """The language models that a reward model or a panel runs in this process, where it says so by `models`."""
+    """Lists the language models that a reward model or a panel runs in this process, if it names them as `models`."""
     return list(getattr(holder, "models", ()))
 
 
 def is_sharded(model: nn.Module) -> bool:
-    """Whether a model's weights lie in pieces, so that a pass needs all processes."""
+    """Tells whether a model's weights are sharded, so that a forward pass needs all processes."""
     return isinstance(model, FSDPModule)
 
 
-def whole_state(model: nn.Module) -> dict[str, Any]:
-    """Every weight of a model by name, whole and on the CPU.
+def full_state_dict(model: nn.Module) -> dict[str, Any]:
+    """Returns every weight of a model by name, whole and on the CPU.
 
-    Of a sharded model only the first process gets them, one at a time; all processes must ask.
+    All processes must call it for a sharded model; only the first one gets the weights, one at a time.
     """
     if not is_sharded(model):
         return {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
@@ -86,24 +90,23 @@ def whole_state(model: nn.Module) -> dict[str, Any]:
 
 
 @contextmanager
-def gathered_weights(*models: nn.Module) -> Iterator[None]:
-    """Sharded models are whole meanwhile: passes without gradients then need no other process.
+def gathered_weights(*models: nn.Module) -> Generator[None]:
+    """Gathers sharded models for the length of a block, in which passes without gradients need no other process.
 
-    All processes must enter and leave together. Models that are not sharded are left alone, and so is one that is
-    whole already.
+    All processes must enter and leave together. Models that are not sharded, or are gathered already, are left alone.
     """
     roots = [model.model if isinstance(model, AdaptersDisabled) else model for model in models]
     found = {id(part): part for root in roots for part in root.modules() if isinstance(part, FSDPModule)}
-    parts = [part for part in found.values() if not getattr(part, "_cgpo_whole", False)]
+    parts = [part for part in found.values() if not getattr(part, "_cgpo_gathered", False)]
     for part in parts:
         part.unshard()
-        part._cgpo_whole = True  # pyright: ignore[reportArgumentType]
+        part._cgpo_gathered = True  # pyright: ignore[reportArgumentType]
         part.set_reshard_after_forward(False, recurse=False)
     try:
         yield
     finally:
         for part in parts:
-            part._cgpo_whole = False  # pyright: ignore[reportArgumentType]
-            # A root is needed again as soon as its backward pass begins.
+            part._cgpo_gathered = False  # pyright: ignore[reportArgumentType]
+            # The weights of a root are needed again as soon as its backward pass begins.
             part.set_reshard_after_forward(part not in roots, recurse=False)
             part.reshard()

@@ -151,15 +151,11 @@ def is_adapter_weight(name: str) -> bool:
     return ".lora_A." in name or ".lora_B." in name
 
 
-def adapted_layers(module: nn.Module) -> dict[str, Any]:
+def adapted_layers(module: Any) -> dict[str, Any]:
     """Lists the layers with adapters (`peft.tuners.lora.LoraLayer`) by name."""
     from peft.tuners.lora import LoraLayer
 
-    found: dict[str, Any] = {}
-    for name, layer in module.named_modules():
-        if isinstance(layer, LoraLayer):
-            found[name] = layer
-    return found
+    return {name: layer for name, layer in module.named_modules() if isinstance(layer, LoraLayer)}
 
 
 def merge_adapters(model: PreTrainedModel, weights: dict[str, Tensor]) -> None:

@@ -14,7 +14,7 @@ from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariable
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from cgpo.distributed.sharding import whole_state
+from cgpo.distributed.sharding import full_state_dict
 from cgpo.errors import UserError, first_line
 from cgpo.files import new_folder
 from cgpo.models.adapters import (
@@ -81,7 +81,7 @@ class CausalPolicy:
         Raises:
             UserError: the folder already contains something.
         """
-        write_policy(self, whole_state(self.model), Path(folder))
+        write_policy(self, full_state_dict(self.model), Path(folder))
 
 
 def load_policy(

@@ -15,8 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cgpo.distributed.gathering import gather_batch
-from cgpo.distributed.gradients import by_mesh, summed_gradient
+from cgpo.distributed.collectives import gather_batch, group_by_mesh, reduce_gradient
 from cgpo.distributed.process_group import ALONE
 from cgpo.distributed.sharding import gathered_weights, is_sharded, models_of
 from cgpo.judges.panel.panel import PeerPanel
@@ -249,7 +248,7 @@ class CGPOModule(LightningHooks):
         """Adds up the processes' gradients and cuts them; where a number was not finite there is no gradient at all."""
         models = [model for model in (self.model, self.critic) if model is not None]
         if not self.problems:
-            norms = [summed_gradient(model, self.processes, self.clip_norm) for model in models]
+            norms = [reduce_gradient(model, self.processes, self.clip_norm) for model in models]
             if not all(map(math.isfinite, norms)):
                 self.problems["gradient"] = "the gradient is not finite"
         if self.problems:
@@ -258,10 +257,12 @@ class CGPOModule(LightningHooks):
 
     def configure_optimizers(self) -> Any:
         """The policy's optimizer and its learning-rate schedule, stepped once an update."""
-        groups = [{"params": of_mesh} for of_mesh in by_mesh(p for p in self.model.parameters() if p.requires_grad)]
+        groups = [
+            {"params": of_mesh} for of_mesh in group_by_mesh(p for p in self.model.parameters() if p.requires_grad)
+        ]
         if self.critic is not None:
             rate = self.update.critic_learning_rate
-            groups += [{"params": of_mesh, "lr": rate} for of_mesh in by_mesh(self.critic.parameters())]
+            groups += [{"params": of_mesh, "lr": rate} for of_mesh in group_by_mesh(self.critic.parameters())]
         optimizer = self._weight_optimizer(groups)
         schedule = self._schedule or whole_run(self.trainer)
         return [optimizer], [torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)]

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from lightning import Callback
 from lightning.pytorch.loggers import Logger
 
-from cgpo.distributed.sharding import whole_state
+from cgpo.distributed.sharding import full_state_dict
 from cgpo.policy.causal import write_policy
 from cgpo.training.callbacks.evaluator import Evaluator
 from cgpo.training.callbacks.metrics import TaskMetrics
@@ -72,7 +72,7 @@ class TrainingRun:
             fit(module, self.updates, hardware, list(self.callbacks.values()), self.loggers, self.done)
         finally:
             close(self.loggers)
-        weights = whole_state(module.policy.model)  # of all processes together
+        weights = full_state_dict(module.policy.model)  # of all processes together
         if not self.first:
             return None
         if not (self.folder / POLICY).is_dir():  # killed after it was written, a run writes the same again
