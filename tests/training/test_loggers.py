@@ -4,7 +4,18 @@ from pathlib import Path
 
 import pytest
 
+from cgpo.progress import SilentScreen, shown_on
 from cgpo.training.loggers import close, csv_logger, wandb_logger
+
+
+class Lines(SilentScreen):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, line: str, important: bool = False) -> None:
+        self.said.append(line)
 
 
 def made(monkeypatch: pytest.MonkeyPatch, folder: Path, **environment: str) -> tuple[bool, list[str]]:
@@ -15,9 +26,10 @@ def made(monkeypatch: pytest.MonkeyPatch, folder: Path, **environment: str) -> t
     monkeypatch.delenv("NETRC", raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    said: list[str] = []
-    logger = wandb_logger("cgpo", str(folder / "run"), said.append)
-    return logger._offline, said
+    screen = Lines()
+    with shown_on(screen):
+        logger = wandb_logger("cgpo", str(folder / "run"))
+    return logger._offline, screen.said
 
 
 SYNC = "later: wandb sync {}/run/wandb/offline-run-*"

@@ -7,7 +7,7 @@ import io
 import netrc
 import os
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import wandb
@@ -16,6 +16,8 @@ from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from torch import Tensor
 
 from cgpo.files import write_atomically
+from cgpo.metrics import current_name
+from cgpo.progress import say
 
 METRICS = "metrics.csv"
 KEPT = "metrics.kept.csv"
@@ -57,7 +59,8 @@ def cut_back(folder: Path, sizes: Mapping[str, int]) -> list[dict[str, str]]:
 def write_again(folder: Path, rows: Iterable[Mapping[str, str]], logger: CSVLogger) -> None:
     """Hands the rows that stay to a new logger, and lets go of the old file once they are written."""
     for row in rows:
-        values: dict[str, Tensor | float] = {name: float(cell) for name, cell in row.items() if cell and name != "step"}
+        cells = {current_name(name): cell for name, cell in row.items() if cell and name != "step"}
+        values: dict[str, Tensor | float] = {name: float(cell) for name, cell in cells.items()}
         logger.log_metrics(values, int(row["step"]))
     logger.save()
     (folder / KEPT).unlink(missing_ok=True)
@@ -90,7 +93,7 @@ class _KeepsRows(ExperimentWriter):
         write_atomically(Path(self.metrics_file_path), lines.getvalue())
 
 
-def wandb_logger(project: str, folder: str, announce: Callable[[str], None] = print) -> WandbLogger:
+def wandb_logger(project: str, folder: str) -> WandbLogger:
     """A W&B run: online where a key is at hand, offline otherwise, with one line on how to sync it later.
 
     A run that goes on keeps its identity, so that W&B shows one.
@@ -98,7 +101,6 @@ def wandb_logger(project: str, folder: str, announce: Callable[[str], None] = pr
     Args:
         project: W&B's project.
         folder: the run's folder; W&B writes into `wandb/` there.
-        announce: told how the run can be synced.
     """
     mode = os.environ.get("WANDB_MODE")
     # Lightning writes dryrun there for the jobs of a sweep after an offline one.
@@ -106,7 +108,7 @@ def wandb_logger(project: str, folder: str, announce: Callable[[str], None] = pr
     os.environ.setdefault("WANDB_SILENT", "true")
     if offline:
         reason = "as WANDB_MODE says" if mode == "offline" or has_key() else "for want of a key"
-        announce(f"W&B: the run stays offline, {reason}; later: wandb sync {folder}/wandb/offline-run-*")
+        say(f"W&B: the run stays offline, {reason}; later: wandb sync {folder}/wandb/offline-run-*")
     logger = WandbLogger(
         project=project,
         save_dir=folder,

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cgpo.distributed.process_group import ALONE
-from cgpo.training.checkpoints.catalogue import MANIFEST, checkpoints, newest_whole, prune
+from cgpo.training.checkpoints.catalogue import MANIFEST, VERSION, checkpoints, newest_whole, prune
 from cgpo.training.checkpoints.writing import write_checkpoint
 
 
@@ -30,7 +30,7 @@ def steps(root: Path) -> list[int]:
 def manifest_only(root: Path, step: int, score: float | None) -> None:
     folder = root / f"step-{step:08d}"
     folder.mkdir(parents=True)
-    known = {"version": 1, "step": step, "processes": 1, "threads": 1, "score": score, "logs": {}, "files": {}}
+    known = {"version": VERSION, "step": step, "processes": 1, "threads": 1, "score": score, "logs": {}, "files": {}}
     (folder / MANIFEST).write_text(json.dumps(known))
 
 
@@ -109,6 +109,13 @@ def test_a_damaged_one_is_passed_over_and_named(damage: Callable[[Path], None], 
     where, _, why = problem.partition(" is damaged ")
     assert where == f"checkpoint {tmp_path}/step-00000004"
     assert re.fullmatch(said, why[1:-1]), why
+
+
+def test_one_of_an_earlier_format_is_passed_over_in_one_line(tmp_path: Path) -> None:
+    write(tmp_path, 2)
+    file = tmp_path / "step-00000002" / MANIFEST
+    file.write_text(json.dumps({**json.loads(file.read_text()), "version": 1}))
+    assert newest_whole(tmp_path) == (None, [f"checkpoint {file.parent} is of format 1, and cgpo reads {VERSION} now"])
 
 
 def test_files_that_are_no_list_of_files(tmp_path: Path) -> None:

@@ -76,12 +76,12 @@ def test_a_full_disk(tmp_path: Path) -> None:
         subprocess.run(["umount", str(tmp_path)], check=True)
 
 
-def test_training_goes_on_without_and_says_so(tmp_path: Path) -> None:
+def test_training_goes_on_without_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "checkpoints").write_text("a file is in the way")
-    said: list[str] = []
-    keeper = Checkpoints(str(tmp_path / "checkpoints"), every=2, announce=said.append)
+    keeper = Checkpoints(str(tmp_path / "checkpoints"), every=2)
     resumed = train(module([expert()]), keeper)
     assert resumed.global_step == UPDATES
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("no checkpoint")]
     assert [line.split(": ")[0] for line in said] == ["no checkpoint after update 2", "no checkpoint after update 4"]
     assert all(line.endswith("; those of before are kept") for line in said)
     assert_same(resumed, train(module([expert()]), None))

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from annotated_types import Ge
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint as LightningCheckpoint
 
+from cgpo.bounds import Unit, check_arguments
 from cgpo.evaluation.held_out import Evaluated
+from cgpo.progress import say
 from cgpo.tasks.expert import Expert
 from cgpo.training.checkpoints.catalogue import Checkpoint, prune
 from cgpo.training.checkpoints.reading import load_states, load_tensors, trained_tensors
@@ -20,8 +23,6 @@ from cgpo.training.checkpoints.writing import write_checkpoint
 from cgpo.training.loggers import log_sizes
 from cgpo.training.observer import Observer
 from cgpo.training.preemption import NAMES, EndSignal, PreemptedError
-
-MONITORS = ("success", "reward", "kl")
 
 
 class Checkpoints(Observer, LightningCheckpoint):
@@ -36,19 +37,18 @@ class Checkpoints(Observer, LightningCheckpoint):
         keep_best: how many of the best are kept besides.
         monitor: what is best: the mean over tasks of a number of their evaluations, `success`, `reward` or `kl`.
         logs: the run's folder, whose logs go back with it to a checkpoint; by default the one that `folder` is in.
-        announce: is told what could not be saved.
     """
 
     def __init__(
         self,
         folder: str,
-        every: int = 10,
-        keep_last: int = 2,
-        keep_best: int = 1,
-        monitor: str = "success",
+        every: Annotated[int, Ge(0), Unit("updates")] = 10,
+        keep_last: Annotated[int, Ge(1), Unit("checkpoints")] = 2,
+        keep_best: Annotated[int, Ge(0), Unit("checkpoints")] = 1,
+        monitor: Literal["success", "reward", "kl"] = "success",
         logs: str | None = None,
-        announce: Callable[[str], None] = print,
     ) -> None:
+        check_arguments(Checkpoints, locals())
         self.folder = Path(folder)
         self.logs = self.folder.parent if logs is None else Path(logs)
         self.every = every
@@ -56,7 +56,6 @@ class Checkpoints(Observer, LightningCheckpoint):
         self.keep_best = keep_best
         self.monitor = monitor
         self.origin: Checkpoint | None = None
-        self._announce = announce
         self._signal = EndSignal()
         self._scores: dict[int, list[float]] = {}
 
@@ -130,5 +129,5 @@ class Checkpoints(Observer, LightningCheckpoint):
         if problem is None:
             prune(self.folder, self.keep_last, self.keep_best, step)
         else:
-            self._announce(f"no checkpoint after update {step}: {problem}; those of before are kept")
+            say(f"no checkpoint after update {step}: {problem}; those of before are kept", important=True)
         return problem

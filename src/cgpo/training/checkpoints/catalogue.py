@@ -14,8 +14,8 @@ MANIFEST = "manifest.json"
 WEIGHTS = "weights"
 UNFINISHED = ".unfinished"
 NAMED = re.compile(r"step-(\d+)")
-VERSION = 1
-"""Raised when checkpoints of before cannot be loaded any more."""
+VERSION = 2
+"""The format of checkpoints, raised when earlier ones cannot be loaded any more."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Checkpoint:
         score: what the best are kept by, where that was known.
         logs: rows of `metrics.csv`, and bytes of the other logs of the run, at that time.
         files: size and checksum of each file.
+        version: the format that it was written in.
     """
 
     folder: Path
@@ -39,6 +40,7 @@ class Checkpoint:
     score: float | None = None
     logs: Mapping[str, int] = field(default_factory=dict)
     files: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    version: int = VERSION
 
     def damage(self) -> str | None:
         """What is wrong with its files, in words; `None` where they are as they were written."""
@@ -66,10 +68,12 @@ def newest_whole(root: Path) -> tuple[Checkpoint | None, list[str]]:
     """The newest checkpoint that is not damaged, and what is wrong with the newer ones, in words."""
     problems: list[str] = []
     for found in checkpoints(root):
-        problem = found.damage()
-        if problem is None:
+        if found.version != VERSION:
+            problems.append(f"checkpoint {found.folder} is of format {found.version}, and cgpo reads {VERSION} now")
+        elif problem := found.damage():
+            problems.append(f"checkpoint {found.folder} is damaged ({problem})")
+        else:
             return found, problems
-        problems.append(f"checkpoint {found.folder} is damaged ({problem})")
     return None, problems
 
 
@@ -107,8 +111,8 @@ def _read(folder: Path) -> Checkpoint:
         manifest = json.loads((folder / MANIFEST).read_text())
         known = {key: manifest[key] for key in ("step", "processes", "threads", "score", "logs")}
         files = {name: (size, checksum) for name, (size, checksum) in manifest["files"].items()}
-        if manifest["version"] == VERSION and known["step"] == step:
-            return Checkpoint(folder=folder, files=files, **known)
+        if known["step"] == step:
+            return Checkpoint(folder=folder, files=files, version=int(manifest["version"]), **known)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass  # as good as none, which its one file that nothing can match says
     return Checkpoint(folder, step, 0, 0, files={MANIFEST: (-1, 0)})

@@ -16,7 +16,7 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict_saver import save
 
 from cgpo.distributed.process_group import Processes
-from cgpo.training.checkpoints.catalogue import MANIFEST, UNFINISHED, VERSION, WEIGHTS, Checkpoint, checksum
+from cgpo.training.checkpoints.catalogue import MANIFEST, UNFINISHED, WEIGHTS, Checkpoint, checksum
 
 
 def write_checkpoint(
@@ -79,7 +79,7 @@ def _finish(unfinished: Path, folder: Path, described: Checkpoint) -> None:
         for file in sorted(unfinished.rglob("*"))
         if file.is_file()
     }
-    manifest = {"version": VERSION, **asdict(described), "folder": folder.name, "files": files}
+    manifest = {**asdict(described), "folder": folder.name, "files": files}
     with (unfinished / MANIFEST).open("w") as file:
         file.write(json.dumps(manifest, indent=1))
         _to_disk(file.fileno())
