@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CONF_FILES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "conf").rglob("*.yaml"))
 TEMPLATES = sorted(
     path.relative_to(ROOT / "src").as_posix()
-    for room in ("judges/language_model", "report")
+    for room in ("judges/language_model", "reporting")
     for path in (ROOT / f"src/cgpo/{room}/templates").iterdir()
 )
 

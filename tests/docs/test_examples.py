@@ -1,24 +1,37 @@
-"""What the documentation shows works: its Python runs, its files and command lines compose, its pages are all reachable."""
+"""What the documentation shows works: its Python runs, its command lines compose, its pages are all reachable."""
 
 from __future__ import annotations
 
+import json
 import re
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import yaml
 from tests.docs.pages import PAGES, ROOT, blocks, command_lines, first_of_sweep, name
 
-from cgpo.cli.main import NAMES
+import cgpo
+from cgpo.cli.compose import _translated
+from cgpo.cli.main import NAMES, find
 from cgpo.config import ROOTS, compose, read_config
 
 HUB_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 """The model that examples name; a tiny one without weights from anywhere takes its place."""
 MODULES = {"my_judges": "Politeness", "my_rewards": "Brevity", "my_optimizers": "BestOfBatch", "my_metrics": "Words"}
 """Modules of one's own that the examples name, each with a class that tells which block is the module."""
+MODELS = (
+    *(
+        f"runs/{run}{policy}"
+        for run in ("2026-01-31/12-00-00", "a", "b", "default", "none")
+        for policy in ("", "/policy")
+    ),
+    *("models/my_guard", "models/stories1M", "models/stories8M", "stories260K", "stories3M"),
+)
+"""Folders of models that the examples name; empty ones take their places."""
 WITH_PYTHON = [page for page in PAGES if blocks(page, "python")]
-WITH_COMMANDS = [page for page in PAGES if next(command_lines(page), None)]
+WITH_COMMANDS = [page for page in PAGES if next(command_lines(page), None) and page.name != "reproduction.md"]
 NAMED_BY_READER = re.compile(r"^(HOST|NAME|FILE|FOLDER\w*|MODEL)$|…")
 
 
@@ -35,21 +48,23 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to work in, with the rows that examples judge."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "rows.jsonl").write_text(
-        '{"prompt": "What is 3 + 4?", "response": "The answer is \\\\boxed{7}.", "metadata": {"answer": "7"}, "label": true}\n'
-    )
+    row = {"prompt": "What is 3 + 4?", "response": r"It is \boxed{7}.", "metadata": {"answer": "7"}, "label": True}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    for models in MODELS:
+        (tmp_path / models).mkdir(parents=True, exist_ok=True)
+        (tmp_path / models / "config.json").write_text("{}")
     return tmp_path
 
 
 def with_modules(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Writes the modules and YAML files of one's own that a page shows, or else those of the README."""
+    """Writes the modules and YAML files of one's own that a page shows, or else those that other pages show."""
+    pages = [*(other for other in PAGES if other != page), page]
     for module, class_name in MODULES.items():
         monkeypatch.delitem(sys.modules, module, raising=False)
-        for block in [*blocks(page, "python"), *blocks(ROOT / "README.md", "python")]:
+        for block in (block for shown in pages for block in blocks(shown, "python")):
             if f"class {class_name}" in block.text:
                 (folder / f"{module}.py").write_text(block.text)
-                break
-    for block in [*blocks(ROOT / "README.md", "yaml"), *blocks(page, "yaml")]:
+    for block in (block for shown in pages for block in blocks(shown, "yaml")):
         if block.file and block.file.startswith("my_conf/"):
             (folder / block.file).parent.mkdir(parents=True, exist_ok=True)
             (folder / block.file).write_text(block.text)
@@ -73,8 +88,9 @@ def test_the_command_lines_of_a_page_compose(page: Path, folder: Path, monkeypat
         assert verb in (*NAMES, "--help", "--version"), f"{name(page)}: cgpo {verb}"
         if verb not in ROOTS or "--help" in arguments or any(NAMED_BY_READER.search(a) for a in arguments):
             continue
-        own = [Path(after) for flag, after in zip(arguments, arguments[1:], strict=False) if flag == "--config-dir"]
-        overrides = [a for a in first_of_sweep(arguments) if a not in ("--config-dir", "--quick", *map(str, own))]
+        own = [Path(after) for flag, after in pairwise(arguments) if flag == "--config-dir"]
+        typed = [a for a in arguments if a not in ("--config-dir", *map(str, own))]
+        overrides = first_of_sweep(_translated(find(verb), typed))
         try:
             read_config(compose(verb, overrides, own), verb, folder / "run")
         except Exception as error:
@@ -108,6 +124,11 @@ def test_no_page_sends_its_reader_out_of_the_repository() -> None:
                 continue
             made = {"changelog.md", "contributing.md", "configuration.md", "commands.md"}
             assert (page.parent / target).exists() or Path(target).name in made, f"{name(page)}: {target}"
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    page = (ROOT / "docs" / "reference" / "python.md").read_text()
+    assert set(re.findall(r"^::: cgpo\.(\w+)$", page, re.MULTILINE)) == set(cgpo.__all__) - {"__version__"}
 
 
 def test_the_readme_is_short() -> None:
