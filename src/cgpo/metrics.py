@@ -96,7 +96,7 @@ GROUPS = (
     Group("alarm", "Hacking alarm", "1 while reward rises and an independent signal falls.", share=True, report=False),
     Group("violations", "Violation rate by judge", "Of the responses that a judge judged.", share=True, split=True),
     Group("agreement", "Agreement between judges", "How often two judges say the same.", share=True, split=True),
-    Group("satisfied", "Satisfied by all judges", "Of the decided responses of a training batch.", share=True),
+    Group("satisfied", "Satisfied by all judges", "Of the decided responses: curves of the training batches, marks on held-out prompts.", share=True),
     Group(
         "given",
         "Reward given violation",
@@ -174,6 +174,12 @@ METRICS = (
         "eval/<task>/kl",
         "As `train/<task>/kl`. Not logged if the rollout cuts with top-p or top-k; the summary says so.",
         *(_NATS, "lower", "kl", "held out"),
+    ),
+    Metric(
+        "eval/<task>/satisfied_rate",
+        "Satisfied by all judges, of the decided.",
+        *("share", "higher", "satisfied", "held out"),
+        judged=True,
     ),
     Metric("eval/<task>/<measure>", "The mean of a measure (`callbacks.evaluation.measures`).", group="measures"),
     Metric("alarm/<task>", "1 while the hacking alarm holds, else 0.", "", "lower", "alarm"),

@@ -43,7 +43,7 @@ def test_every_panel_names_its_metrics() -> None:
         "Hacking alarm": [["alarm/sums"], ["alarm/chat"]],
         "Violation rate by judge": [["judges/sums/code/violation_rate", "judges/sums/math/violation_rate"]],
         "Agreement between judges": [["judges/sums/agreement/math_code"]],
-        "Satisfied by all judges": [["judges/sums/satisfied_rate"]],
+        "Satisfied by all judges": [["judges/sums/satisfied_rate", "eval/sums/satisfied_rate"]],
         "Reward given violation": [["train/sums/reward_given_violation", "train/sums/reward_given_satisfied"]],
         "KL divergence from the reference": [["train/sums/kl", "eval/sums/kl"], ["train/chat/kl", "eval/chat/kl"]],
         "Response length": [["train/sums/length"], ["train/chat/length"]],

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from lightning import Callback, LightningModule
+from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from cgpo.distributed.process_group import ALONE, Processes
@@ -27,6 +27,15 @@ for _message in (".*in eval mode at the start of training.*", "Using ModelCheckp
     warnings.filterwarnings("ignore", _message)
 
 
+class MonitoredMetrics(TaskMetrics):
+    """The metrics of every run, which Lightning's own callbacks can monitor besides."""
+
+    @staticmethod
+    def _log(trainer: Trainer, row: dict[str, float], step: int) -> None:
+        TaskMetrics._log(trainer, row, step)
+        trainer.callback_metrics.update({name: torch.tensor(value) for name, value in row.items()})
+
+
 class LightningHooks(LightningModule):
     """The base of `CGPOModule`: what makes it work with Lightning's own callbacks, loggers and checkpoints."""
 
@@ -38,7 +47,7 @@ class LightningHooks(LightningModule):
 
     def configure_callbacks(self) -> list[Callback]:
         """What logs the metrics, unless the trainer has it."""
-        return [] if any(isinstance(callback, TaskMetrics) for callback in self._callbacks) else [TaskMetrics()]
+        return [] if any(isinstance(callback, TaskMetrics) for callback in self._callbacks) else [MonitoredMetrics()]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what a run that goes on must know besides weights and moments."""
@@ -59,9 +68,6 @@ class LightningHooks(LightningModule):
             prompts = batch[expert.name]
             found = evaluate(self.policy, self.reference, expert, prompts, self.seed, processes=self.processes)
             self.notify("on_evaluation", expert, "during", found)
-            numbers = {"success": found.result.success, "reward": found.result.reward, "kl": found.result.kl}
-            shown = {f"eval/{expert.name}/{name}": value for name, value in numbers.items() if value is not None}
-            self.log_dict(shown, logger=False, batch_size=len(prompts))
 
     def log_task(self, expert: Expert, name: str, values: Tensor | Sequence[float]) -> None:
         """Logs a metric of a task as `train/<task>/<name>`: the mean over the values of all processes.

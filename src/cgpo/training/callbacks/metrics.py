@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge
 from lightning import LightningModule, Trainer
 from torch import Tensor
 
+from cgpo.bounds import Unit, check_arguments
 from cgpo.distributed.process_group import ALONE
 from cgpo.evaluation.held_out import Evaluated
 from cgpo.optimizer.calibration import calibrated_reward, log_ratio
@@ -33,7 +35,8 @@ class TaskMetrics(Observer):
         every: updates between two rows of the log, each the mean over them.
     """
 
-    def __init__(self, every: int = 1) -> None:
+    def __init__(self, every: Annotated[int, Ge(1), Unit("updates")] = 1) -> None:
+        check_arguments(TaskMetrics, locals())
         self.every = every
         self.totals: dict[str, float] = defaultdict(float)
         self._accumulator = MetricAccumulator()
@@ -105,7 +108,8 @@ class TaskMetrics(Observer):
     def on_evaluation(self, module: LightningModule, expert: Expert, label: str, result: Evaluated) -> None:
         """Held-out success and reward, logged at once."""
         of = result.result
-        values = {"success": of.success, "reward": of.reward, "kl": of.kl, **of.measures}
+        satisfied = of.satisfied_rate if of.violation_rate else None
+        values = {"success": of.success, "reward": of.reward, "kl": of.kl, "satisfied_rate": satisfied, **of.measures}
         self._log(
             module.trainer,
             {f"eval/{expert.name}/{name}": value for name, value in values.items() if value is not None},
