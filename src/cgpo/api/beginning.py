@@ -7,14 +7,14 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from lightning import Callback
 from omegaconf import OmegaConf
 
 from cgpo.api.record import yaml_of
 from cgpo.build.devices import training_device
-from cgpo.config import TrainerConfig
+from cgpo.config import Precision, Strategy, TrainerConfig
 from cgpo.distributed.rendezvous import Rendezvous, broadcast, find_rendezvous, joined_processes
 from cgpo.errors import UserError
 from cgpo.runs.folder import make_run_folder, write_record
@@ -29,9 +29,6 @@ from cgpo.training.callbacks import (
     Watchdog,
 )
 from cgpo.training.hardware import Hardware, check_rendezvous, hardware_of
-
-Strategy = Literal["single", "ddp", "fsdp"]
-Precision = Literal["32-true", "bf16-mixed", "bf16-true"]
 
 
 @dataclass(frozen=True)
