@@ -13,6 +13,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.table import Column
 from rich.text import Text
 
+from cgpo.progress import Work
+
 LINE_EVERY = 10.0
 """Seconds between two lines about the same work where there is no terminal to draw a bar on."""
 NARROW_BAR = 12
@@ -32,6 +34,7 @@ class Terminal:
         self._every = every
         self._draws = self.console.is_terminal and not (self.console.is_dumb_terminal or self.console.is_jupyter)
         self._progress: Progress | None = None
+        self._open: list[_Drawn | _Lines] = []
         self._lock = threading.RLock()
 
     def say(self, line: str, important: bool = False) -> None:
@@ -45,37 +48,36 @@ class Terminal:
         self.console.print(picture, highlight=False)
 
     @contextmanager
-    def bar(self, what: str, total: int | None, done: int = 0) -> Iterator[Any]:
+    def bar(self, what: str, total: int | None, done: int = 0) -> Iterator[Work]:
         """Shows how far the work is."""
-        if not self._draws:
-            work = _Lines(what, total, done, self)
-            yield work
-            work.end()
-            return
+        work = self._drawn(what, total, done) if self._draws else _Lines(what, total, done, self, self._every)
         with self._lock:
-            if self._progress is None:
-                self._progress = _Bars(*_columns(), console=self.console, transient=True)
-                self._progress.start()
-            progress = self._progress
-            work = _Drawn(what, total, done, progress)
+            self._open.append(work)
         try:
             yield work
         finally:
             with self._lock:
-                progress.remove_task(work.task)
-                if not progress.tasks:
-                    progress.stop()
+                self._open.remove(work)
+                work.end()
+                if self._progress is not None and not self._open:
+                    self._progress.stop()
                     self._progress = None
+
+    def _drawn(self, what: str, total: int | None, done: int) -> _Drawn:
+        with self._lock:
+            if self._progress is None:
+                self._progress = _Bars(*_columns(), console=self.console, transient=True)
+                self._progress.start()
+            return _Drawn(what, total, done, self._progress)
+
+    def is_innermost(self, work: object) -> bool:
+        """Whether no other work was begun within this one: of several, only one line is said."""
+        return self._open[-1:] == [work]
 
     def close(self) -> None:
         """Takes the bars away and gives the cursor back: for a process that is about to end at once."""
         if self._progress is not None:
             self._progress.stop()
-
-    @property
-    def every(self) -> float:
-        """Seconds between two lines about the same work."""
-        return self._every
 
 
 class _Bars(Progress):
@@ -111,44 +113,55 @@ class _Pace:
 
 class _Drawn:
     def __init__(self, what: str, total: int | None, done: int, progress: Progress) -> None:
-        self._pace, self._progress = _Pace(total, done), progress
-        self.task = progress.add_task(what, total=total, completed=done, pace=self._pace, numbers="")
-
-    def advance(self, steps: int = 1, **numbers: float | None) -> None:
-        self._pace.advance(steps)
-        shown = {"numbers": _shown(numbers)} if numbers else {}
-        self._progress.update(self.task, completed=self._pace.done, **shown)
-
-
-class _Lines:
-    def __init__(self, what: str, total: int | None, done: int, screen: Terminal) -> None:
-        self._what, self._screen, self._pace = what, screen, _Pace(total, done)
-        self._said, self._numbers = time.monotonic(), ""
-        self._spoke = False
+        self._pace, self._progress, self._numbers = _Pace(total, done), progress, ""
+        self._task = progress.add_task(what, total=total, completed=done, pace=self._pace, numbers="")
 
     def advance(self, steps: int = 1, **numbers: float | None) -> None:
         self._pace.advance(steps)
         self._numbers = _shown(numbers) or self._numbers
-        if time.monotonic() - self._said >= self._screen.every:
-            self._say(remaining=True)
+        self._progress.update(self._task, completed=self._pace.done, numbers=self._numbers)
 
     def end(self) -> None:
-        """Says that the work is done, where it has said anything of it before."""
-        if self._spoke:
-            self._say(remaining=False)
+        self._progress.remove_task(self._task)
 
-    def _say(self, remaining: bool) -> None:
+
+class _Lines:
+    """Says every some seconds how far the work is, whether it has gone on or not."""
+
+    def __init__(self, what: str, total: int | None, done: int, screen: Terminal, every: float) -> None:
+        self._what, self._screen, self._pace, self._every = what, screen, _Pace(total, done), every
+        self._numbers, self._spoke = "", False
+        self._ended = threading.Event()
+        threading.Thread(target=self._speak, name=f"lines of {what}", daemon=True).start()
+
+    def advance(self, steps: int = 1, **numbers: float | None) -> None:
+        self._pace.advance(steps)
+        self._numbers = _shown(numbers) or self._numbers
+
+    def end(self) -> None:
+        """Says how long it took, where it has said anything of it before."""
+        self._ended.set()
+        if self._spoke:
+            self._say(f", {duration(self._pace.elapsed)} in all")
+
+    def _speak(self) -> None:
+        while not self._ended.wait(self._every):
+            if self._screen.is_innermost(self):
+                left, self._spoke = self._pace.remaining, True
+                self._say(f", {duration(self._pace.elapsed)}" if left is None else f", {duration(left)} left")
+
+    def _say(self, time_of: str) -> None:
         pace = self._pace
+        count = "" if pace.total is None and not pace.done else f" {pace.done}"
         of = "" if pace.total is None else f"/{pace.total}"
-        time_of = pace.remaining if remaining else pace.elapsed
-        took = "" if time_of is None else f", {duration(time_of)}{' left' if remaining else ''}"
         numbers = f"; {self._numbers}" if self._numbers else ""
-        self._screen.say(f"{self._what}: {pace.done}{of}{took}{numbers}")
-        self._said, self._spoke = time.monotonic(), True
+        self._screen.say(f"{self._what}:{count}{of}{time_of if count else time_of.removeprefix(',')}{numbers}")
 
 
 class _Count(ProgressColumn):
     def render(self, task: Task) -> Text:
+        if task.total is None and not task.completed:
+            return Text("")
         of = "" if task.total is None else f"/{task.total:.0f}"
         return Text(f"{task.completed:.0f}{of}")
 

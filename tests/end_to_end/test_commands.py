@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.end_to_end.tiny import JUDGES, PAIRS, PIPELINE, RUN, TASKS, cgpo
+from tests.end_to_end.tiny import JUDGES, PAIRS, PIPELINE, RUN, TASKS, cgpo, typed
 from tests.end_to_end.wandb_file import history
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def first(folder: Path) -> CompletedProcess[str]:
     """`python -m cgpo.train` from nothing."""
-    done = cgpo("train", *PIPELINE, *RUN, "hydra.run.dir=first", folder=folder)
+    done = typed("-m", "cgpo.train", *PIPELINE, *RUN, "hydra.run.dir=first", folder=folder)
     assert done.returncode == 0, done.stderr
     return done
 

@@ -51,7 +51,6 @@ ARGUMENTS = [
     "reward=constant",
     "tasks.engagement.reward=constant",
     "pipeline=none",
-    "reference=null",
     "logger=none",
     "trainer=ddp",
     "trainer.devices=2",

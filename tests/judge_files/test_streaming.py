@@ -3,17 +3,21 @@
 import json
 import tracemalloc
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 from tests.judge_files.fakes import Says, read, row, without_seconds, write
 
 from cgpo.errors import UserError
 from cgpo.judge_files import judge_file, judge_rows
 from cgpo.judge_files.output import state_path, summary_path
+from cgpo.progress import shown_on
+from cgpo.terminal import Terminal
 from cgpo.types import Prompt, Sample, Verdict
 
 JUDGES = {"a": Says("a"), "b": Says("b")}
@@ -135,21 +139,16 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
         assert more < 3_000_000
 
 
-def test_a_terminal_sees_how_far_it_is_and_nobody_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_terminal_sees_how_far_it_is_and_nobody_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = write(tmp_path / "rows.jsonl", [row(i, a="satisfied") for i in range(6)])
     judge_file(source, tmp_path / "quiet.jsonl", JUDGES)
     assert capsys.readouterr() == ("", "")
-    monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes any stream for a terminal
-    monkeypatch.setenv("COLUMNS", "200")
-    judge_file(source, tmp_path / "shown.jsonl", JUDGES, progress=False)
+    shown = StringIO()
+    with shown_on(Terminal(Console(file=shown, force_terminal=True, width=80))):
+        judge_file(source, tmp_path / "shown.jsonl", JUDGES, chunk=2)
     assert capsys.readouterr() == ("", "")
-    judge_file(source, tmp_path / "also_shown.jsonl", JUDGES, chunk=2)
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    assert "judging rows.jsonl" in shown.err
-    assert "6/6" in shown.err
+    assert "judging rows.jsonl" in shown.getvalue()
+    assert "0/6" in shown.getvalue()
 
 
 def test_rows_in_memory() -> None:

@@ -44,7 +44,8 @@ def resolved(config: S, store: ArtifactStore, *keys: str) -> S:
         store: of the pipeline's results.
         *keys: those whose values are looked through, in this order.
     """
-    return config.model_copy(update={key: _resolved(getattr(config, key), store) for key in keys})
+    with store.reuse_told_at_once():
+        return config.model_copy(update={key: _resolved(getattr(config, key), store) for key in keys})
 
 
 def _resolved(value: object, store: ArtifactStore) -> object:

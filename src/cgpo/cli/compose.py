@@ -90,25 +90,28 @@ def _one_line_errors(verb: Verb, arguments: Sequence[str]) -> Iterator[None]:
 
 
 def _translated(verb: Verb, arguments: Sequence[str]) -> list[str]:
-    """Overrides instead of a verb's flags and of its positional arguments."""
-    translated: list[str] = []
+    """Overrides instead of a verb's flags and of its positional arguments; Hydra's flags first, for it wants them so."""
+    flags: list[str] = []
+    overrides: list[str] = []
     positional: list[str] = []
     waiting = iter(arguments)
     for argument in waiting:
         flag, _, value = argument.partition("=")
         if flag in verb.flags:
             override = verb.flags[flag]
-            given = _quoted(value or next(waiting, "")) if "{}" in override else ""
-            translated.append(override.format(given))
-        elif flag in TAKES_A_VALUE:
-            translated += [argument] if value else [argument, next(waiting, "")]
-        elif verb.positional and not argument.startswith("-") and "=" not in argument:
+            given = (value or next(waiting, "")) if "{}" in override else ""
+            overrides.append(override.format(given if given.isdecimal() else _quoted(given)))
+        elif flag in TAKES_A_VALUE and not value:
+            flags += [argument, next(waiting, "")]
+        elif argument.startswith("-"):
+            flags.append(argument)
+        elif verb.positional and "=" not in argument:
             positional.append(argument)
         else:
-            translated.append(argument)
+            overrides.append(argument)
     if positional:
-        translated.append(f"{verb.positional}=[{','.join(map(_quoted, positional))}]")
-    return translated
+        overrides.append(f"{verb.positional}=[{','.join(map(_quoted, positional))}]")
+    return [*flags, *overrides]
 
 
 TAKES_A_VALUE = frozenset(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cgpo.cli.verb import Call, Verb
-from cgpo.progress import say, show
+from cgpo.cli.verb import LOADING, Call, Verb
+from cgpo.progress import bar, say, show
 
 
 def run(call: Call) -> None:
@@ -12,10 +12,11 @@ def run(call: Call) -> None:
 
     config = read_config(call.config, "evaluate")
     call.note(config.notes)
-    from cgpo.evaluation.tables import tables
-    from cgpo.runs.evaluate import begin_evaluation, evaluate
+    with bar(LOADING, None):
+        from cgpo.evaluation.tables import tables
+        from cgpo.runs.evaluate import begin_evaluation, evaluate
 
-    session = begin_evaluation(config, call.config)
+        session = begin_evaluation(config, call.config)
     found = evaluate(config, session, call.typed())
     for table in tables(found):
         show(table)

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from cgpo.cli.interrupt import STATUS, Interrupted
-from cgpo.cli.verb import Call, Verb
-from cgpo.progress import say, show
+from cgpo.cli.verb import LOADING, Call, Verb
+from cgpo.progress import bar, say, show
 
 
 def run(call: Call) -> None:
@@ -16,13 +16,14 @@ def run(call: Call) -> None:
     from cgpo.config import read_config
 
     config = read_config(call.config, "judge")
-    from cgpo.build.judging import build_judging
-    from cgpo.judge_files import judge_file, summary_view
-    from cgpo.judge_files.output import summary_path
-    from cgpo.runs.process import quiet
+    with bar(LOADING, None):
+        from cgpo.build.judging import build_judging
+        from cgpo.judge_files import judge_file, summary_view
+        from cgpo.judge_files.output import summary_path
+        from cgpo.runs.process import quiet
 
-    quiet()
-    judging = build_judging(config, say)
+        quiet()
+        judging = build_judging(config, say)
     try:
         summary = judge_file(
             config.input,

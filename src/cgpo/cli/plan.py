@@ -10,7 +10,7 @@ from cgpo.cli.verb import Call, Verb
 from cgpo.progress import show
 
 if TYPE_CHECKING:
-    from cgpo.memory.job import Job, Strategy
+    from cgpo.memory.job import Job, Layout
 
 
 COLUMNS = ("all weights", "LoRA, rank 16")
@@ -21,40 +21,41 @@ def run(call: Call) -> None:
     from cgpo.config import read_config
 
     config = read_config(call.config, "plan")
-    from cgpo.build.memory import job_of, strategy_of
+    from cgpo.build.memory import job_of, layout_of
     from cgpo.memory.estimate import estimate
-    from cgpo.memory.tables import GB, comparison, markdown, report, shown
+    from cgpo.memory.tables import GB, as_plain, comparison_markdown, comparison_table, estimate_view
     from cgpo.runs.process import quiet
 
     quiet()
     job, settings = job_of(config), config.plan
     if settings.compare:
-        precision = job.strategy.precision
-        others = [strategy_of(other, precision) for other in settings.strategies]
+        precision = job.layout.precision
+        others = [layout_of(other, precision) for other in settings.strategies]
         rows = [_row(job, other) for other in others]
         output = [
             {"strategy": name, "gpu_gb": {what: peak / GB for what, peak in zip(COLUMNS, peaks, strict=True)}}
             for name, peaks in rows
         ]
-        picture = markdown(rows, COLUMNS) if settings.format == "markdown" else comparison(rows, COLUMNS)
+        markdown = settings.format == "markdown"
+        picture = comparison_markdown(rows, COLUMNS) if markdown else comparison_table(rows, COLUMNS)
     else:
         room = (settings.gpu_gb, settings.host_gb, settings.usable)
-        output = report(estimate(job), *room)
-        picture = shown(output, *room)
+        output = as_plain(estimate(job), *room)
+        picture = estimate_view(output, *room)
     if settings.format == "json":
         print(json.dumps(output, indent=2))
     else:
         show(picture)
 
 
-def _row(job: Job, strategy: Strategy) -> tuple[str, tuple[float, float]]:
-    """A strategy with the peaks of training all weights and of training adapters, in bytes of a GPU."""
+def _row(job: Job, layout: Layout) -> tuple[str, tuple[float, float]]:
+    """A layout with the peaks of training all weights and of training adapters, in bytes of a GPU."""
     from cgpo.memory.estimate import estimate
-    from cgpo.memory.tables import name_of
+    from cgpo.memory.tables import describe_layout
 
-    whole = replace(job, strategy=strategy, rank=None)
+    whole = replace(job, layout=layout, rank=None)
     adapters = replace(whole, rank=16, reference=None)
-    return name_of(strategy), (estimate(whole).most, estimate(adapters).most)
+    return describe_layout(layout), (estimate(whole).peak, estimate(adapters).peak)
 
 
 VERB = Verb(

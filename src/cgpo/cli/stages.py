@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cgpo.cli.verb import Call
-from cgpo.progress import say
+from cgpo.cli.verb import LOADING, Call
+from cgpo.progress import bar, say
 
 
 def make(stage: Literal["sft", "reward", "warmup"], call: Call) -> None:
@@ -18,13 +18,14 @@ def make(stage: Literal["sft", "reward", "warmup"], call: Call) -> None:
     from cgpo.config import read_config
 
     config = read_config(call.config, stage)
-    from cgpo.build.artifacts import artifact_store
-    from cgpo.build.checks import check_recipes
-    from cgpo.errors import UserError
-    from cgpo.runs.process import quiet, set_threads
+    with bar(LOADING, None):
+        from cgpo.build.artifacts import artifact_store
+        from cgpo.build.checks import check_recipes
+        from cgpo.errors import UserError
+        from cgpo.runs.process import quiet, set_threads
 
-    quiet()
-    check_recipes(config.pipeline)
+        quiet()
+        check_recipes(config.pipeline)
     set_threads(config.trainer.threads)
     store = artifact_store(config.cache_dir, config.pipeline, say)
     names = [name for name in config.pipeline if name == stage or name.startswith(f"{stage}_")]
@@ -32,5 +33,7 @@ def make(stage: Literal["sft", "reward", "warmup"], call: Call) -> None:
         raise UserError(
             f"pipeline: there is no recipe {stage!r} to make (there are: {', '.join(config.pipeline) or 'none'})"
         )
-    for name in names:
-        say(f"{name}: {store.path(name)}")
+    with store.reuse_told_at_once():
+        places = {name: store.path(name) for name in names}
+    for name, place in places.items():
+        say(f"{name}: {place}")

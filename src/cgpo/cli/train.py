@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import cgpo
 from cgpo.cli.interrupt import ENDED_BY, STATUS, Interrupted
-from cgpo.cli.verb import Call, Verb
-from cgpo.progress import say, show
+from cgpo.cli.verb import LOADING, Call, Verb
+from cgpo.progress import bar, say, show
 
 PROGRAM = (sys.executable, "-m", cgpo.__name__, "train")
 """What the processes of a run are started by that trains in several."""
@@ -19,13 +20,14 @@ def run(call: Call) -> None:
 
     config = read_config(call.config, "train")
     call.note(config.notes)
-    from cgpo.runs.resume import is_complete
-    from cgpo.runs.session import begin
-    from cgpo.runs.train import train
-    from cgpo.training.preemption import PreemptedError
-    from cgpo.training.summary import summary_view
+    with bar(LOADING, None):
+        from cgpo.runs.resume import is_complete
+        from cgpo.runs.session import begin
+        from cgpo.runs.train import train
+        from cgpo.training.preemption import PreemptedError
+        from cgpo.training.summary import summary_view
 
-    session = begin(config, call.config)
+        session = begin(config, call.config)
     if session.resumed and is_complete(session.folder):
         say(f"{session.folder}: this run has come to its end already")
         return
@@ -58,7 +60,7 @@ def _say_how_to_go_on(call: Call) -> None:
         return  # whoever started the processes says how to start them again
     overrides = ["trainer.resume=auto"]
     if HydraConfig.get().mode is RunMode.MULTIRUN:
-        overrides.append(f"hydra.sweep.dir={HydraConfig.get().sweep.dir}")
+        overrides.append(f"hydra.sweep.dir={Path(HydraConfig.get().sweep.dir).absolute()}")
     say(f"to go on: {call.typed(*overrides)}", important=True)
 
 

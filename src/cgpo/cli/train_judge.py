@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cgpo.cli.verb import Call, Verb
-from cgpo.progress import say, show
+from cgpo.cli.verb import LOADING, Call, Verb
+from cgpo.progress import bar, say, show
 
 
 def run(call: Call) -> None:
@@ -13,16 +13,17 @@ def run(call: Call) -> None:
     from cgpo.config import read_config
 
     config = read_config(call.config, "train-judge")
-    from cgpo.build.judge_training import labelled_judge
-    from cgpo.judge_files import summary_view
-    from cgpo.runs.process import quiet
-    from cgpo.stages.judge_model import check_free, read_labelled
+    with bar(LOADING, None):
+        from cgpo.build.judge_training import labelled_judge
+        from cgpo.judge_files import summary_view
+        from cgpo.runs.process import quiet
+        from cgpo.stages.judge_model import check_free, read_labelled
 
-    quiet()
-    output = Path(config.output)
-    check_free(output)
-    judge = labelled_judge(config)
-    rows = read_labelled(Path(config.input), config.held_out, config.seed)
+        quiet()
+        output = Path(config.output)
+        check_free(output)
+        judge = labelled_judge(config)
+        rows = read_labelled(Path(config.input), config.held_out, config.seed)
     say(f"{len(rows.train)} rows to train on, {len(rows.held_out)} held out, {rows.unlabelled} without a label")
     summary = judge.build(rows, output)
     show(summary_view(summary))

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
+LOADING = "loading"
+"""What is shown while libraries, data and models are read."""
+
+
 @dataclass(frozen=True)
 class Call:
     """A verb as it was called.

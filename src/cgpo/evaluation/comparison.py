@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ from cgpo.evaluation.assessment import Assessment, Decoding, HeldOutTask, assess
 from cgpo.evaluation.bootstrap import resampling
 from cgpo.evaluation.numbers import Tree, differences, estimates, numbers_of
 from cgpo.evaluation.samples import SampleFile
+from cgpo.progress import Work, bar
 from cgpo.protocols import Policy, RewardModel
 from cgpo.seeds import derived_seed
 
@@ -64,27 +66,31 @@ class Comparison:
 
         With the same ones, a policy that is near the opponent would tie with it because their dice fell alike.
         """
-        for task in self._tasks:
-            for mode, drawing in task.drawings.items():
-                found = self._assess(OPPONENT, opponent, None, task, mode, drawing)
-                self._opponent[task.expert.name, mode] = found
-            self._say(OPPONENT, task)
+        with self._bar(OPPONENT) as work:
+            for task in self._tasks:
+                for mode, drawing in task.drawings.items():
+                    found = self._assess(OPPONENT, opponent, None, task, mode, drawing)
+                    self._opponent[task.expert.name, mode] = found
+                    work.advance(len(task.prompts) * drawing.copies)
+                self._say(OPPONENT, task)
 
     def add(self, name: str, policy: Policy, reference: Policy | None) -> None:
         """Evaluates a policy on every task; its numbers and samples are kept, the model is not."""
         self._numbers[name] = {}
-        for task in self._tasks:
-            modes = self._numbers[name][task.expert.name] = {}
-            for mode, drawing in task.drawings.items():
-                to = reference if mode == SAMPLED and drawing.exact else None
-                found = self._assess(name, policy, to, task, mode, drawing)
-                modes[mode] = numbers_of(
-                    found,
-                    self._settings.pass_at if mode == SAMPLED else (),
-                    self._opponent.get((task.expert.name, mode)),
-                    self._settings.win_by,
-                )
-            self._say(name, task)
+        with self._bar(name) as work:
+            for task in self._tasks:
+                modes = self._numbers[name][task.expert.name] = {}
+                for mode, drawing in task.drawings.items():
+                    to = reference if mode == SAMPLED and drawing.exact else None
+                    found = self._assess(name, policy, to, task, mode, drawing)
+                    modes[mode] = numbers_of(
+                        found,
+                        self._settings.pass_at if mode == SAMPLED else (),
+                        self._opponent.get((task.expert.name, mode)),
+                        self._settings.win_by,
+                    )
+                    work.advance(len(task.prompts) * drawing.copies)
+                self._say(name, task)
 
     def results(self) -> dict[str, Any]:
         """The parts `policies` and `differences` of `evaluation.json`."""
@@ -142,6 +148,10 @@ class Comparison:
         found = assess(policy, reference, task.expert, rollout, measures, self._settings.max_tokens)
         self._keep.add(name, task.expert.name, mode, found)
         return found
+
+    def _bar(self, name: str) -> AbstractContextManager[Work]:
+        responses = (len(task.prompts) * drawing.copies for task in self._tasks for drawing in task.drawings.values())
+        return bar(f"evaluating {name}", sum(responses))
 
     def _say(self, name: str, task: HeldOutTask) -> None:
         drawn = (f"{len(task.prompts) * drawing.copies} {mode}" for mode, drawing in task.drawings.items())

@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from cgpo.errors import UserError
 from cgpo.judge_files.output import Output, check_output
@@ -25,41 +13,8 @@ from cgpo.judge_files.rows import judge_samples, read_rows, sample_of
 from cgpo.judge_files.summary import Tally, summarise
 from cgpo.judges.base import Judge, check_judge
 from cgpo.judges.panel.panel import Panel
+from cgpo.progress import bar
 from cgpo.protocols import JudgePanel
-
-SPEED_OVER = 300.0
-"""Seconds over which the speed is taken: a chunk may take a minute."""
-
-
-@contextmanager
-def progress_bar(what: str, total: int | None, shown: bool, done: int = 0) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr with the remaining time; gone when the work is done.
-
-    Args:
-        what: is done.
-        total: steps there are; `None` where nobody knows.
-        shown: whether there is a bar, where stderr is a terminal.
-        done: steps that were done before.
-
-    Yields:
-        A function to be told how many steps were done.
-    """
-    console = Console(stderr=True)
-    if not (shown and console.is_terminal):
-        yield lambda steps: None
-        return
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TaskProgressColumn(show_speed=True),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, speed_estimate_period=SPEED_OVER) as progress:
-        task = progress.add_task(what, total=total, completed=done)
-        yield lambda steps: progress.update(task, advance=steps)
-
 
 T = TypeVar("T")
 CHUNK = 128
@@ -74,7 +29,6 @@ def judge_file(
     panel: JudgePanel | None = None,
     settings: Mapping[str, Any] | None = None,
     chunk: int = CHUNK,
-    progress: bool = True,
 ) -> dict[str, Any]:
     """Judges every row of a JSONL file, in an amount of memory that does not depend on its length.
 
@@ -90,7 +44,6 @@ def judge_file(
         settings: what the verdicts depend on, ready for JSON: an unfinished output that was begun with others is
             refused. By default the judges' names and classes.
         chunk: rows that are judged together, and stand in the output together.
-        progress: whether to show bars on stderr, where that is a terminal.
 
     Returns:
         The summary.
@@ -102,22 +55,22 @@ def judge_file(
     settings = _classes(judges) if settings is None else settings
     panel = panel or Panel(judges)
     check_output(output, settings)
-    count = _checked(source, judges, progress)
+    count = _checked(source, judges)
     tally = Tally()
     rows = read_rows(source)
     file = Output(output, settings)
     try:
-        with progress_bar(f"reading {output.name}", count, progress) as advance:
+        with bar(f"reading {output.name}", count) as work:
             for done in _chunks(file.take_up(rows), CHUNK):
                 tally.add(done)
-                advance(len(done))
-        with progress_bar(f"judging {source.name}", count, progress, tally.rows) as advance:
+                work.advance(len(done))
+        with bar(f"judging {source.name}", count, tally.rows) as work:
             for batch in _chunks(rows, chunk):
                 judgements = judge_samples(panel, [row.sample for row in batch])
                 done = list(zip(batch, judgements, strict=True))
                 file.append(done)
                 tally.add(done)
-                advance(len(done))
+                work.advance(len(done))
         summary = summarise(tally, input=str(source), output=str(output), settings=settings)
         file.finish(summary)
     finally:
@@ -145,17 +98,17 @@ def judge_rows(
             yield {**row, **judgement.record()}
 
 
-def _checked(source: Path, judges: Mapping[str, Judge], progress: bool) -> int:
+def _checked(source: Path, judges: Mapping[str, Judge]) -> int:
     """The number of rows, once all of them were seen to be readable, by the judges too."""
     checks = [check_judge(f"judges.{name}", judge).check_prompt for name, judge in judges.items()]
     count = 0
-    with progress_bar(f"reading {source.name}", None, progress) as advance:
+    with bar(f"reading {source.name}", None) as work:
         for batch in _chunks(read_rows(source), CHUNK):
             for row in batch:
                 for check in checks:
                     check(row.sample.prompt)
             count += len(batch)
-            advance(len(batch))
+            work.advance(len(batch))
     if not count:
         raise UserError(f"{source}: there are no rows in it")
     return count

@@ -15,7 +15,7 @@ from cgpo.build.policies import build_policy
 from cgpo.build.tasks import build_experts, close_panels
 from cgpo.config import TrainConfig
 from cgpo.distributed.rendezvous import Rendezvous, joined_processes
-from cgpo.progress import say
+from cgpo.progress import bar, say
 from cgpo.runs.launcher import launch
 from cgpo.runs.resume import alone_in
 from cgpo.runs.resume_point import find_resume_point
@@ -54,8 +54,9 @@ def _train_here(session: Session, config: TrainConfig, began: float) -> Mapping[
     folder, callbacks = session.folder, make(config.callbacks)
     with alone_in(folder) if session.first else nullcontext():
         resume_point = find_resume_point(folder, callbacks, session.first, session.resumed)
-        policy = build_policy(config, weights=session.reads_weights)
-        experts = build_experts(config, session.prompts, policy, say)
+        with bar("loading models", None):
+            policy = build_policy(config, weights=session.reads_weights)
+            experts = build_experts(config, session.prompts, policy, say)
         run = TrainingRun(
             folder=folder,
             module=build_module(config, session.hardware, policy, experts),

@@ -15,6 +15,7 @@ from typing import Protocol
 from cgpo.config import ARTIFACT, Component, Value, mapped, plain
 from cgpo.errors import UserError
 from cgpo.files import file_fingerprints
+from cgpo.progress import bar
 
 VERSION = 1
 """Raised when the same configuration would give something else than before."""
@@ -39,7 +40,7 @@ class ArtifactStore:
         folder: where artifacts lie.
         recipes: name → its stage.
         make: makes a stage that names no artifacts any more.
-        announce: told, in one line, what is built and what is reused.
+        announce: told in lines what is built and what is reused.
     """
 
     def __init__(
@@ -54,6 +55,8 @@ class ArtifactStore:
         self._recipes = recipes
         self._make = make
         self._announce = announce
+        self._reused: list[str] = []
+        self._asked = 0
 
     def resolve(self, value: Value) -> Value:
         """A value with every reference replaced by the folder of its artifact, built if it is missing.
@@ -66,15 +69,32 @@ class ArtifactStore:
     def path(self, name: str) -> Path:
         """An artifact's folder, built if it is missing."""
         folder = self.folder / name / self.key(name)
-        if not folder.is_dir():
-            recipe = self.resolve(self._recipe(name))
-            with self._locked(name, folder):
-                if not folder.is_dir():
-                    self._build(name, recipe, folder)
-        if name not in self.seconds:
-            self._announce(f"{name}: reused from {folder}")
-        self.seconds.setdefault(name, 0.0)
+        with self.reuse_told_at_once():
+            if not folder.is_dir():
+                recipe = self.resolve(self._recipe(name))
+                with self._locked(name, folder):
+                    if not folder.is_dir():
+                        self._build(name, recipe, folder)
+            if name not in self.seconds:
+                self._reused.append(name)
+            self.seconds.setdefault(name, 0.0)
         return folder
+
+    @contextmanager
+    def reuse_told_at_once(self) -> Iterator[None]:
+        """What is reused meanwhile is told in one line: where something is made, or at the end."""
+        self._asked += 1
+        try:
+            yield
+        finally:
+            self._asked -= 1
+            if not self._asked:
+                self._tell_reuse()
+
+    def _tell_reuse(self) -> None:
+        if self._reused:
+            self._announce(f"reused from {self.folder}: {', '.join(self._reused)}")
+        self._reused.clear()
 
     def key(self, name: str) -> str:
         """Hash of the recipe, of the files that it names, and of all it depends on."""
@@ -90,13 +110,15 @@ class ArtifactStore:
         return self._recipes[name]
 
     def _build(self, name: str, recipe: Value, folder: Path) -> None:
+        self._tell_reuse()
         self._announce(f"{name}: not there yet, made now")
         unfinished = folder.with_name(f"{folder.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
         try:
             start = time.perf_counter()
-            self._make(recipe).build(unfinished)
+            with bar(name, None):
+                self._make(recipe).build(unfinished)
             self.seconds[name] = time.perf_counter() - start
             (unfinished / "recipe.json").write_text(json.dumps(plain(recipe), indent=2, sort_keys=True))
             unfinished.rename(folder)

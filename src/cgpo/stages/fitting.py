@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import torch
+from annotated_types import Ge, Gt, Le
 from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import TQDMProgressBar
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from cgpo.bounds import Unit, check_fields
 from cgpo.errors import UserError
+from cgpo.progress import Work, bar
 from cgpo.seeds import derived_seed
 from cgpo.training.schedule import WarmupCosine
 
@@ -39,20 +41,18 @@ class FitSettings:
         UserError: a value is out of its range.
     """
 
-    steps: int
-    batch_size: int
-    learning_rate: float
-    warmup_steps: int = 10
-    final_factor: float = 0.1
-    weight_decay: float = 0.0
-    clip_norm: float = 1.0
-    seed: int = 0
+    steps: Annotated[int, Ge(1), Unit("steps")]
+    batch_size: Annotated[int, Ge(1), Unit("examples")]
+    learning_rate: Annotated[float, Gt(0)]
+    warmup_steps: Annotated[int, Ge(0), Unit("steps")] = 10
+    final_factor: Annotated[float, Ge(0), Le(1)] = 0.1
+    weight_decay: Annotated[float, Ge(0)] = 0.0
+    clip_norm: Annotated[float, Gt(0)] = 1.0
+    seed: Annotated[int, Ge(0)] = 0
     accelerator: str = "cpu"
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "learning_rate"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"{name} is {getattr(self, name)}: it must be above 0")
+        check_fields(self)
 
 
 def fit(model: nn.Module, examples: Sequence[E], loss: Loss[E], settings: FitSettings, title: str) -> float:
@@ -73,7 +73,6 @@ def fit(model: nn.Module, examples: Sequence[E], loss: Loss[E], settings: FitSet
     """
     if not examples:
         raise UserError(f"{title}: there are no examples to fit to")
-    fitted = _Fit(model.train(), loss, settings)
     trainer = Trainer(
         accelerator=settings.accelerator,
         devices=1,
@@ -82,20 +81,23 @@ def fit(model: nn.Module, examples: Sequence[E], loss: Loss[E], settings: FitSet
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
-        callbacks=[_Bar(title)],
+        enable_progress_bar=False,  # ours goes where all lines go
     )
-    trainer.fit(fitted, DataLoader(_Batches(examples, settings), batch_size=None, collate_fn=_as_it_is))
+    with bar(title, settings.steps) as work:
+        fitted = _Fit(model.train(), loss, settings, work)
+        trainer.fit(fitted, DataLoader(_Batches(examples, settings), batch_size=None, collate_fn=_as_it_is))
     last = fitted.losses[-max(1, settings.steps // 10) :]
     return sum(last) / len(last)
 
 
 class _Fit(LightningModule, Generic[E]):
-    def __init__(self, model: nn.Module, loss: Loss[E], settings: FitSettings) -> None:
+    def __init__(self, model: nn.Module, loss: Loss[E], settings: FitSettings, work: Work) -> None:
         super().__init__()
         self.model = model
         self.losses: list[float] = []
         self._loss = loss
         self._settings = settings
+        self._work = work
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         return batch
@@ -103,7 +105,7 @@ class _Fit(LightningModule, Generic[E]):
     def training_step(self, batch: Sequence[E]) -> Tensor:
         loss = self._loss(self.model, batch)
         self.losses.append(loss.item())
-        self.log("loss", loss, prog_bar=True, batch_size=len(batch))
+        self._work.advance(1, loss=self.losses[-1])
         return loss
 
     def configure_optimizers(self) -> Any:
@@ -142,27 +144,6 @@ class _Batches(Dataset[Any]):
             self._order = torch.randperm(len(self._examples), generator=generator).tolist()
             self._epoch = epoch
         return self._examples[self._order[index]]
-
-
-class _Bar(TQDMProgressBar):
-    """A bar that says what is fitted."""
-
-    def __init__(self, title: str) -> None:
-        super().__init__(refresh_rate=10)
-        self._title = title
-
-    @property
-    def train_description(self) -> str:
-        return self._title
-
-    def on_train_epoch_start(self, trainer: Trainer, *args: Any) -> None:
-        super().on_train_epoch_start(trainer, *args)
-        self.train_progress_bar.set_description(self._title)
-
-    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        metrics = super().get_metrics(trainer, pl_module)
-        metrics.pop("v_num", None)
-        return metrics
 
 
 def _as_it_is(batch: Any) -> Any:

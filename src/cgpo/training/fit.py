@@ -7,17 +7,18 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, Checkpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.loggers import Logger
 
 from cgpo.distributed.rendezvous import Rendezvous, find_rendezvous
 from cgpo.models.pretrained import is_on_meta_device
 from cgpo.policy.causal import CausalPolicy
+from cgpo.progress import bar
 from cgpo.tasks.expert import Expert
+from cgpo.training.callbacks.progress import ProgressBar
 from cgpo.training.hardware import Hardware
 from cgpo.training.module import CGPOModule
 from cgpo.training.steps import Steps
@@ -85,10 +86,11 @@ def fit(
         max_epochs=1,
         logger=list(loggers),
         # First, since the evaluation before training takes its time.
-        callbacks=[_OwnSignal(), *callbacks, _Bar(refresh_rate=5)],
+        callbacks=[_OwnSignal(), *callbacks, ProgressBar()],
         # Without one of ours Lightning would add one of its own.
         enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
         enable_model_summary=False,
+        enable_progress_bar=False,  # ours goes where all lines go
         log_every_n_steps=1,
     )
     trainer.fit(module, Steps(module.experts, updates, module.seed).loader(done))
@@ -120,7 +122,8 @@ def choose_threads(
         rollout = expert.sampler.sample(policy, prompts, expert.responses_per_prompt, 0)
         expert.reward.score(rollout.samples)
 
-    return fastest_threads(work)
+    with bar("measuring how many threads are fastest", None):
+        return fastest_threads(work)
 
 
 class _OwnSignal(Callback):
@@ -136,10 +139,3 @@ class _OwnSignal(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._handler)
-
-
-class _Bar(TQDMProgressBar):
-    def get_metrics(self, trainer: Trainer, pl_module: Any) -> dict[str, Any]:
-        metrics = super().get_metrics(trainer, pl_module)
-        metrics.pop("v_num", None)
-        return metrics

@@ -5,6 +5,7 @@ from cgpo.training.callbacks.baselines import BaselinesAhead
 from cgpo.training.callbacks.checkpoints import Checkpoints
 from cgpo.training.callbacks.evaluator import Evaluator
 from cgpo.training.callbacks.metrics import TaskMetrics
+from cgpo.training.callbacks.progress import ProgressBar
 from cgpo.training.callbacks.samples import SampleLog
 from cgpo.training.callbacks.skipped import SkippedUpdates
 from cgpo.training.callbacks.watchdog import Watchdog
@@ -14,6 +15,7 @@ __all__ = [
     "Checkpoints",
     "Evaluator",
     "HackingAlarm",
+    "ProgressBar",
     "SampleLog",
     "SkippedUpdates",
     "TaskMetrics",

@@ -8,25 +8,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from annotated_types import Ge, Gt
 from lightning import LightningModule, Trainer
 
+from cgpo.bounds import Unit, check_arguments
 from cgpo.evaluation.alarm import SIGMAS, Alarm, Reading, alarm
 from cgpo.evaluation.held_out import Evaluated
 from cgpo.files import append_json_lines
 from cgpo.judges.base import Judge
 from cgpo.judges.panel.panel import Panel
+from cgpo.progress import say
 from cgpo.tasks.expert import Expert
 from cgpo.training.observer import Observer
 from cgpo.types import Outcome, Verdict
 
-KINDS = ("gold", "judges", "agreement")
+Kind = Literal["gold", "judges", "agreement"]
+KINDS: tuple[Kind, ...] = ("gold", "judges", "agreement")
 RIGHT = {Outcome.SATISFIED: True, Outcome.VIOLATED: False}
 
 
 class HackingAlarm(Observer):
-    """Says at an evaluation that a task's learned reward has risen while an independent signal fell (`cgpo.evaluation.alarm`).
+    """Says at an evaluation that a task's learned reward has risen while an independent signal fell.
 
     Signals: `gold`, the gold judge's success; `judge/<name>`, how often a held-out judge is satisfied, on tasks that
     it does not constrain; `agreement/<one>_<other>`, how often two of the task's judges say the same. Agreement falls
@@ -49,11 +53,12 @@ class HackingAlarm(Observer):
         self,
         path: str,
         judges: Mapping[str, Judge] | None = None,
-        signals: Sequence[str] = KINDS,
-        sigmas: float = SIGMAS,
-        samples: int = 5,
+        signals: Sequence[Kind] = KINDS,
+        sigmas: Annotated[float, Gt(0), Unit("standard errors")] = SIGMAS,
+        samples: Annotated[int, Ge(0)] = 5,
         stop: bool = False,
     ) -> None:
+        check_arguments(HackingAlarm, locals())
         self.path = Path(path)
         self.signals = tuple(signals)
         self.sigmas = sigmas
@@ -74,7 +79,9 @@ class HackingAlarm(Observer):
         """Takes a reading of every signal, and says what gives alarm; the first of several processes does."""
         fired = module.trainer.is_global_zero and self._takes_reading(module, expert, result)
         if self.stop and label == "during" and module.trainer.strategy.broadcast(fired):
-            module.print(f"alarm: the run ends at update {module.global_step}, as callbacks.alarm.stop says")
+            if module.trainer.is_global_zero:
+                ends = f"alarm: the run ends at update {module.global_step}, as callbacks.alarm.stop says"
+                say(ends, important=True)
             module.trainer.should_stop = self._stopped = True
 
     def _takes_reading(self, module: LightningModule, expert: Expert, result: Evaluated) -> bool:
@@ -90,7 +97,7 @@ class HackingAlarm(Observer):
                 rows.append(self._row(expert.name, signal, given, result, right))
         append_json_lines(self.path, rows)
         for row in rows:
-            self._say(module, row)
+            self._say(row)
         self._on = {key for key in self._on if key[0] != expert.name} | {(expert.name, signal) for signal in fired}
         if found:
             for logger in module.trainer.loggers:
@@ -152,9 +159,9 @@ class HackingAlarm(Observer):
             "samples": [_sample(result, rewards, i) for i in wrong[: self.samples]],
         }
 
-    def _say(self, module: LightningModule, row: Mapping[str, Any]) -> None:
+    def _say(self, row: Mapping[str, Any]) -> None:
         if (row["task"], row["signal"]) not in self._on:
-            module.print(f"alarm: {row['message']}; {self.path} has samples")
+            say(f"alarm: {row['message']}; {self.path} has samples", important=True)
 
 
 def _right(verdicts: Sequence[Verdict]) -> list[bool | None]:

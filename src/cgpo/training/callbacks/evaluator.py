@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_types import Ge
 from lightning import LightningModule, Trainer
 
+from cgpo.bounds import Unit, check_arguments
 from cgpo.evaluation.held_out import Evaluated, Evaluation, evaluate
+from cgpo.progress import bar
 from cgpo.protocols import RewardModel
 from cgpo.tasks.expert import Expert
 from cgpo.training.observer import Observer
+from cgpo.types import Prompt
+
+WHEN = {"before": "before training", "during": "on the way", "after": "after training"}
+"""What an evaluation's bar says of its label."""
 
 
 class Evaluator(Observer):
@@ -27,11 +34,12 @@ class Evaluator(Observer):
 
     def __init__(
         self,
-        prompts: int = 500,
-        prompts_during: int = 100,
-        every: int = 0,
+        prompts: Annotated[int, Ge(0), Unit("prompts")] = 500,
+        prompts_during: Annotated[int, Ge(0), Unit("prompts")] = 100,
+        every: Annotated[int, Ge(0), Unit("updates")] = 0,
         measures: Mapping[str, RewardModel] | None = None,
     ) -> None:
+        check_arguments(Evaluator, locals())
         self.prompts = prompts
         self.prompts_during = prompts_during
         self.every = every
@@ -71,16 +79,17 @@ class Evaluator(Observer):
 
     def _evaluate(self, module: Any, label: str, most: int) -> None:
         start = time.perf_counter()
-        for expert in module.experts:
-            if expert.held_out and most:
+        asked = [(expert, prompts) for expert in module.experts if (prompts := expert.held_out[:most])]
+        with bar(f"evaluating {WHEN[label]}", sum(len(prompts) for _, prompts in asked)) as work:
+            for expert, prompts in asked:
                 module.notify("on_stage_start", "evaluation", expert)
-                result = self._of_task(module, expert, most)
+                result = self._of_task(module, expert, prompts)
                 self.results.setdefault(expert.name, {})[label] = result.result
                 module.notify("on_evaluation", expert, label, result)
+                work.advance(len(prompts), reward=result.result.reward, success=result.result.success)
         self.seconds += time.perf_counter() - start
 
-    def _of_task(self, module: Any, expert: Expert, most: int) -> Evaluated:
-        prompts = expert.held_out[:most]
+    def _of_task(self, module: Any, expert: Expert, prompts: Sequence[Prompt]) -> Evaluated:
         return evaluate(
             module.policy,
             module.reference,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_types import Ge
 from lightning import LightningModule
 
+from cgpo.bounds import Unit, check_arguments
 from cgpo.errors import UserError
 from cgpo.files import json_lines, write_atomically
 from cgpo.optimizer.calibration import log_ratio
@@ -30,7 +32,8 @@ class SkippedUpdates(Observer):
         most: skipped updates that a run may have; one more ends it. `None` for any number.
     """
 
-    def __init__(self, folder: str, most: int | None = 3) -> None:
+    def __init__(self, folder: str, most: Annotated[int, Ge(0), Unit("updates")] | None = 3) -> None:
+        check_arguments(SkippedUpdates, locals())
         self.folder = Path(folder)
         self.most = most
         self.count = 0
