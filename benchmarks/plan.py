@@ -19,9 +19,9 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from cgpo.memory.estimate import PHASES, Estimate, estimate
-from cgpo.memory.job import Job, Strategy, Weights
-from cgpo.memory.shape import FLOAT32, of_update, shape_of
+from cgpo.memory.estimate import PHASES, MemoryEstimate, estimate
+from cgpo.memory.job import Job, Layout, Weights
+from cgpo.memory.shape import FLOAT32, measure_shape, update_activations
 from cgpo.stages.suite import suite_tokenizer
 
 RESULTS = Path(__file__).parents[1] / "results/plan.json"
@@ -61,13 +61,13 @@ def model(size: str) -> Any:
     return AutoModelForCausalLM.from_config(AutoConfig.for_model(settings.pop("model_type"), **settings))
 
 
-def planned(size: str, checkpointing: bool) -> Estimate:
+def planned(size: str, checkpointing: bool) -> MemoryEstimate:
     """What is said of the run."""
-    policy = Weights("policy", shape_of(architecture(size)))
+    policy = Weights("policy", measure_shape(architecture(size)))
     return estimate(
         Job(
             policy,
-            Strategy(),
+            Layout(),
             replace(policy, name="reference"),
             checkpointing=checkpointing,
             max_tokens=min(MAX_TOKENS, RESPONSES * (PROMPT + ANSWER)),
@@ -78,7 +78,7 @@ def planned(size: str, checkpointing: bool) -> Estimate:
     )
 
 
-def on_a_cpu(found: Estimate) -> float:
+def on_a_cpu(found: MemoryEstimate) -> float:
     """The peak without what only a GPU has: its context, and AdamW's temporaries."""
     gpu_only = {"AdamW: temporaries": ("step",), "context and workspaces": PHASES}
     extra = {p: sum(x.bytes for x in found.parts if x.name in gpu_only and p in x.phases) for p in PHASES}
@@ -110,7 +110,7 @@ def exact() -> dict[str, dict[str, float]]:
         "moments": (moments, parts["AdamW: moments"]),
         "activations": (
             sum(saved.values()),
-            of_update(shape_of(architecture("large")), ids.numel(), FLOAT32, checkpointing=False),
+            update_activations(measure_shape(architecture("large")), ids.numel(), FLOAT32, checkpointing=False),
         ),
     }
     return {name: _pair(found, said) for name, (found, said) in measured.items()}
@@ -142,7 +142,7 @@ def main() -> None:
     """Measures, prints and writes."""
     torch.set_num_threads(1)
     found: dict[str, Any] = {
-        "parameters": shape_of(architecture("large")).parameters,
+        "parameters": measure_shape(architecture("large")).parameters,
         "torch": torch.__version__,
         "exact": exact(),
         "resident": {},

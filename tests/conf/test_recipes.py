@@ -17,7 +17,7 @@ from cgpo.build.planning import job_of, planning_plan
 from cgpo.build.values import check_values
 from cgpo.errors import UserError
 from cgpo.memory.estimate import estimate
-from cgpo.memory.shape import shape_of
+from cgpo.memory.shape import measure_shape
 
 RECIPES = ["llama_70b", "llama_8b", "qwen_0_5b", "qwen_7b"]
 PUBLISHED = {
@@ -41,7 +41,7 @@ def test_every_architecture_has_a_published_count() -> None:
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_architectures_have_the_published_number_of_parameters(name: str) -> None:
     architecture = yaml.safe_load((CONF / f"architecture/{name}.yaml").read_text())
-    assert shape_of(architecture).parameters == pytest.approx(PUBLISHED[name], rel=0.005)
+    assert measure_shape(architecture).parameters == pytest.approx(PUBLISHED[name], rel=0.005)
 
 
 @pytest.mark.parametrize("size", ["full", "tiny"])
@@ -66,7 +66,7 @@ def test_a_recipe_fits_the_gpus_that_it_asks_for(name: str) -> None:
         config = compose("plan", [f"experiment={name}"])
     job = job_of(planning_plan(config, of_group("judges")))
     assert job.policy.shape.parameters > 4e8
-    assert estimate(job).most < 0.9 * 80e9
+    assert estimate(job).peak < 0.9 * 80e9
 
 
 def test_the_largest_recipe_is_spread_over_four_nodes() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from cgpo.errors import UserError
-from cgpo.memory.shape import shape_of
+from cgpo.memory.shape import measure_shape
 
 LLAMA = {
     "model_type": "llama",
@@ -21,7 +21,7 @@ LAYER = 16 * 16 * 2 + 16 * 8 * 2 + 3 * 16 * 32 + 2 * 16
 
 
 def test_a_llama_counted_by_hand() -> None:
-    shape = shape_of(LLAMA)
+    shape = measure_shape(LLAMA)
     assert shape.layer == LAYER
     assert shape.parameters == 2 * 100 * 16 + 3 * LAYER + 16
     assert shape.linear == 3 * (LAYER - 32)
@@ -31,12 +31,12 @@ def test_a_llama_counted_by_hand() -> None:
 
 
 def test_tied_embeddings_count_once_and_a_reward_has_one_output() -> None:
-    assert shape_of({**LLAMA, "tie_word_embeddings": True}).parameters == 100 * 16 + 3 * LAYER + 16
-    assert shape_of(LLAMA, "reward").parameters == 100 * 16 + 3 * LAYER + 16 + 16
+    assert measure_shape({**LLAMA, "tie_word_embeddings": True}).parameters == 100 * 16 + 3 * LAYER + 16
+    assert measure_shape(LLAMA, "reward").parameters == 100 * 16 + 3 * LAYER + 16 + 16
 
 
 def test_adapters() -> None:
-    shape = shape_of(LLAMA)
+    shape = measure_shape(LLAMA)
     assert shape.adapters(4, ["q_proj"]) == 3 * 4 * (16 + 16)
     assert shape.adapters(4, ["q_proj", "v_proj"]) == 3 * 4 * (16 + 16 + 16 + 8)
     assert shape.adapters(1) == 3 * (2 * 32 + 2 * 24 + 3 * 48)
@@ -46,6 +46,6 @@ def test_adapters() -> None:
 
 def test_a_kind_of_model_that_there_is_not() -> None:
     with pytest.raises(UserError, match="architecture: model_type"):
-        shape_of({**LLAMA, "model_type": "lama"})
+        measure_shape({**LLAMA, "model_type": "lama"})
     with pytest.raises(UserError, match="architecture: model_type"):
-        shape_of({"hidden_size": 3})
+        measure_shape({"hidden_size": 3})

@@ -8,10 +8,20 @@ from dataclasses import replace
 from cgpo.build.artifacts import artifact_store
 from cgpo.build.devices import placed_run
 from cgpo.build.policies import dtype_of
-from cgpo.config import ARTIFACT, Component, PlanConfig, StrategyConfig, TrainerConfig, Value, named_models, plain
+from cgpo.config import (
+    ARTIFACT,
+    Component,
+    PlanConfig,
+    Precision,
+    StrategyConfig,
+    TrainerConfig,
+    Value,
+    named_models,
+    plain,
+)
 from cgpo.errors import UserError
-from cgpo.memory.job import Job, Strategy, Weights
-from cgpo.memory.shape import Shape, shape_of
+from cgpo.memory.job import Job, Layout, Weights
+from cgpo.memory.shape import Shape, measure_shape
 from cgpo.stages.random_model import toy
 
 GPU = "gpu"
@@ -26,7 +36,7 @@ def job_of(config: PlanConfig) -> Job:
     # The machine that plans need not be the one that trains.
     config = placed_run(config, GPU)
     tasks = list(config.tasks.values())
-    policy = Weights("policy", shape_of(_architecture(config.model.path, config)), dtype_of(config))
+    policy = Weights("policy", measure_shape(_architecture(config.model.path, config)), dtype_of(config))
     lora = config.model.lora
     rows = [_number(task.rollout, "max_batch") for task in tasks]
     reference = replace(
@@ -37,7 +47,7 @@ def job_of(config: PlanConfig) -> Job:
     )
     return Job(
         policy=policy,
-        strategy=strategy_of(config.trainer),
+        layout=layout_of(config.trainer),
         reference=None if lora is not None else reference,
         helpers=tuple(_helpers(config)),
         rank=None if lora is None else lora.r,
@@ -45,21 +55,21 @@ def job_of(config: PlanConfig) -> Job:
         checkpointing=config.model.gradient_checkpointing,
         max_tokens=config.update.max_tokens,
         responses=max(task.batch_size * task.responses_per_prompt for task in tasks),
-        most_rows=max(rows) if all(rows) else None,
+        max_rows=max(rows) if all(rows) else None,
         prompt_tokens=config.plan.prompt_tokens,
         response_tokens=max(_number(task.rollout, "max_new_tokens") for task in tasks),
     )
 
 
-def strategy_of(trainer: TrainerConfig | StrategyConfig, precision: str = "32-true") -> Strategy:
+def layout_of(trainer: TrainerConfig | StrategyConfig, precision: Precision = "32-true") -> Layout:
     """How a run is spread.
 
     Args:
         trainer: the group `trainer`, or one of the strategies that are compared.
         precision: where it names none.
     """
-    return Strategy(
-        name=trainer.strategy,
+    return Layout(
+        strategy=trainer.strategy,
         devices=1 if trainer.devices == "auto" else trainer.devices,
         nodes=trainer.nodes,
         tensor_parallel=trainer.tensor_parallel,
@@ -76,16 +86,16 @@ def _helpers(config: PlanConfig) -> Iterator[Weights]:
     """Reward models and judge models; judges that name the same model in the same place share it."""
     for name, reward in config.reward.items():
         for _, path in named_models(reward):
-            yield _weights(f"reward: {name}", shape_of(_architecture(path, config), "reward"), reward, "float32")
+            yield _weights(f"reward: {name}", measure_shape(_architecture(path, config), "reward"), reward, "float32")
     shared: dict[tuple[Value, ...], list[str]] = {}
     for name, judge in config.judges.items():
         for _, path in named_models(judge):
             place = (path, judge.arguments.get("device"), judge.arguments.get("quantization"))
             shared.setdefault(place, []).append(name)
     for (path, *_), names in shared.items():
-        shape = shape_of(_architecture(str(path), config))
+        shape = measure_shape(_architecture(str(path), config))
         weights = _weights(f"judge: {', '.join(names)}", shape, config.judges[names[0]], "auto")
-        yield replace(weights, asked_alone=True)
+        yield replace(weights, unsynchronized=True)
 
 
 def _weights(name: str, shape: Shape, component: Component, dtype: str) -> Weights:

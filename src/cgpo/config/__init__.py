@@ -21,7 +21,7 @@ from cgpo.config.describing import Group, KeyDescription, describe, groups
 from cgpo.config.evaluating import policy_keys
 from cgpo.config.evaluation import EvaluateConfig, EvaluationConfig
 from cgpo.config.mistakes import unknown_key
-from cgpo.config.models import LoraConfig, ModelConfig, OptimConfig, TrainerConfig, UpdateConfig
+from cgpo.config.models import LoraConfig, ModelConfig, OptimConfig, Precision, Strategy, TrainerConfig, UpdateConfig
 from cgpo.config.reading import SCHEMAS, read_config
 from cgpo.config.reference import reference_page
 from cgpo.config.references import check_models, named_models, require_model_path
@@ -48,9 +48,11 @@ __all__ = [
     "OptimConfig",
     "Plain",
     "PlanConfig",
+    "Precision",
     "ReportConfig",
     "ReproduceConfig",
     "Section",
+    "Strategy",
     "StrategyConfig",
     "TaskConfig",
     "TrainConfig",

@@ -9,6 +9,7 @@ from annotated_types import Ge, Gt, Le
 from pydantic import Field
 
 from cgpo.bounds import Unit
+from cgpo.config.models import Precision, Strategy
 from cgpo.config.sections import Count, Example, Named, Names, Section, Several, Texts, Whole
 from cgpo.config.training import Quantization, TrainConfig
 
@@ -154,7 +155,7 @@ class ReproduceConfig(Section):
 class StrategyConfig(Section):
     """A way to share a run, of those that are compared."""
 
-    strategy: Literal["single", "ddp", "fsdp"] = "single"
+    strategy: Strategy = "single"
     """As `trainer.strategy`."""
     devices: Count = 1
     """Devices of a machine."""
@@ -162,7 +163,7 @@ class StrategyConfig(Section):
     """Machines."""
     tensor_parallel: Count = 1
     """Processes that share each matrix of one copy."""
-    precision: Literal["32-true", "bf16-mixed", "bf16-true"] | None = None
+    precision: Precision | None = None
     """As `trainer.precision`, which it is where nothing is said."""
 
 

@@ -12,6 +12,11 @@ from cgpo.bounds import Unit
 from cgpo.config.sections import Count, Example, Positive, Section, Texts, Values, Whole
 from cgpo.errors import UserError
 
+Strategy = Literal["single", "ddp", "fsdp"]
+"""How processes share a run: one process, a whole copy of the models in each, or a shard of every model in each."""
+Precision = Literal["32-true", "bf16-mixed", "bf16-true"]
+"""Lightning's name of the precision of weights and computation."""
+
 TAKEN = {
     "strategy": "trainer.strategy",
     "devices": "trainer.devices",
@@ -108,7 +113,7 @@ class UpdateConfig(Section):
 class TrainerConfig(Section):
     """The hardware of a run, and how several processes share it."""
 
-    strategy: Literal["single", "ddp", "fsdp"]
+    strategy: Strategy
     """`single` process, `ddp` (a whole copy of the models in each) or `fsdp` (a piece of every model in each)."""
     devices: Count | Literal["auto"]
     """Processes of a machine, each with a device of its own; auto for every GPU, or two on a CPU."""
@@ -116,7 +121,7 @@ class TrainerConfig(Section):
     """Machines."""
     tensor_parallel: Annotated[int, Ge(1), Unit("processes")]
     """Neighbouring processes that share each matrix of one copy; with `fsdp` only."""
-    precision: Literal["32-true", "bf16-mixed", "bf16-true"]
+    precision: Precision
     """`bf16-mixed` computes in bfloat16 on weights as `model.dtype` says; `bf16-true` has them in bfloat16, too."""
     threads: Count | Literal["auto"]
     """Threads of torch on a CPU; auto measures the fastest number when the run starts."""

@@ -1,1 +1,1 @@
-"""The memory plan of a run, from its models' shapes and its strategy."""
+"""Estimates the memory of a run before it starts, from its models' shapes and how they are spread over devices."""

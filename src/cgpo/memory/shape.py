@@ -1,4 +1,4 @@
-"""Bytes of what a forward pass leaves in memory."""
+"""A model's dimensions, and the bytes that its activations, logits and key-value cache take."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from cgpo.errors import UserError
+from cgpo.errors import UserError, first_line
 from cgpo.models.pretrained import load_pretrained
 from cgpo.models.quantization import HEADS
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Numbers of one model.
+    """The dimensions of one model.
 
     Attributes:
-        parameters: of the whole model; what is tied counts once.
-        layer: parameters of its largest decoder layer: what is gathered at a time where models are sharded.
-        linears: name of each kind of linear layer, heads excepted → (how many, inputs, outputs).
-        layers: decoder layers.
-        hidden: width of the residual stream.
-        intermediate: width inside the feed-forward part.
-        queries: width of all query heads together.
-        keys: width of all key heads together; values are as wide.
-        vocabulary: tokens.
-        positions: the longest context.
+        parameters: the number of parameters of the whole model; tied ones count once.
+        layer: the number of parameters of its largest decoder layer, the unit that sharded models gather.
+        linears: the name of each kind of linear layer, heads excepted → how many there are, inputs, outputs.
+        layers: the number of decoder layers.
+        hidden: the width of the residual stream.
+        intermediate: the width inside the feed-forward part.
+        queries: the width of all query heads together.
+        keys: the width of all key heads together, which is also that of the values.
+        vocabulary: the number of tokens of the vocabulary.
+        positions: the longest context in tokens.
     """
 
     parameters: int
@@ -45,14 +45,18 @@ class Shape:
 
     @property
     def linear(self) -> int:
-        """Weights of the linear layers, heads excepted: what quantisation touches."""
+        """The number of weights in linear layers, heads excepted, which are those that quantization touches."""
         return sum(count * inputs * outputs for count, inputs, outputs in self.linears.values())
 
     def adapters(self, rank: int, targets: str | list[str] = "all-linear") -> int:
-        """Parameters of LoRA adapters: `rank · (inputs + outputs)` a layer (Hu et al. 2021, arXiv 2106.09685).
+        """Counts the parameters of LoRA adapters: `rank · (inputs + outputs)` a layer (Hu et al. 2021).
+
+        Args:
+            rank: the rank of the adapters.
+            targets: names of linear layers, or `all-linear`.
 
         Raises:
-            UserError: no layer bears one of the names.
+            UserError: no layer has one of the names.
         """
         names = list(self.linears) if targets == "all-linear" else list(targets)
         for name in names:
@@ -64,34 +68,34 @@ class Shape:
         return sum(count * rank * (inputs + outputs) for count, inputs, outputs in chosen)
 
 
-def shape_of(architecture: Mapping[str, Any] | str, kind: str = "causal") -> Shape:
-    """The numbers of a model, which is made on the meta device, where nothing is stored.
+def measure_shape(architecture: Mapping[str, Any] | str, kind: str = "causal") -> Shape:
+    """Measures a model, building it on torch's meta device, where nothing is stored.
 
     Args:
-        architecture: what its `config.json` says; or a folder or hub id with that file.
+        architecture: the content of its `config.json`, or a folder or hub id that has this file.
         kind: `causal`, or `reward` for a sequence classifier with one output.
 
     Raises:
-        UserError: the configuration cannot be loaded, or transformers knows no such model.
+        UserError: the configuration cannot be loaded, or transformers has no such model.
     """
     if isinstance(architecture, str):
         config = load_pretrained(AutoConfig, architecture)
     else:
+        auto_config: Any = AutoConfig
         settings = dict(architecture)
         try:
-            config = AutoConfig.for_model(settings.pop("model_type"), **settings)
+            config = auto_config.for_model(settings.pop("model_type"), **settings)
         except (KeyError, ValueError) as error:
-            raise UserError(f"architecture: model_type: {str(error).splitlines()[0]}") from error
+            raise UserError(f"architecture: model_type: {first_line(error)}") from error
     config.num_labels = 1
-    auto_class = AutoModelForCausalLM if kind == "causal" else AutoModelForSequenceClassification
+    auto_class: Any = AutoModelForCausalLM if kind == "causal" else AutoModelForSequenceClassification
     with torch.device("meta"):
-        return _measured(auto_class.from_config(config))
+        return _measure(auto_class.from_config(config))
 
 
-def _measured(model: Any) -> Shape:
+def _measure(model: Any) -> Shape:
     config = model.config
-    blocks = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
-    layers = max(blocks, key=len)
+    layers = max((module for module in model.modules() if isinstance(module, nn.ModuleList)), key=len)
     linears: dict[str, tuple[int, int, int]] = {}
     for path, module in model.named_modules():
         name = path.rpartition(".")[2]
@@ -115,11 +119,11 @@ def _measured(model: Any) -> Shape:
 
 
 @dataclass(frozen=True)
-class Kept:
-    """Bytes that autograd keeps a token and decoder layer, for each unit of a width.
+class ActivationBytes:
+    """The bytes that autograd saves for each token and decoder layer, by unit of width.
 
-    Counted by `benchmarks/plan.py` on Llama's layer with fused attention: inputs of norms and matrix products, queries,
-    keys and values, the gated product. With checkpointing a layer keeps its input alone.
+    Counted by `benchmarks/plan.py` on Llama's layer with fused attention: the inputs of norms and matrix products, the
+    queries, keys and values, and the gated product. With checkpointing a layer saves only its input.
 
     Attributes:
         hidden: for each unit of the residual stream.
@@ -136,46 +140,48 @@ class Kept:
     checkpoint: int
 
 
-FLOAT32 = Kept(hidden=24, queries=8, keys=8, intermediate=16, checkpoint=4)
-BFLOAT16 = Kept(hidden=16, queries=4, keys=4, intermediate=8, checkpoint=2)
-AUTOCAST = Kept(hidden=26, queries=4, keys=4, intermediate=8, checkpoint=4)
-"""Where weights are float32 and autocast computes in bfloat16, the residual stream stays float32."""
+FLOAT32 = ActivationBytes(hidden=24, queries=8, keys=8, intermediate=16, checkpoint=4)
+BFLOAT16 = ActivationBytes(hidden=16, queries=4, keys=4, intermediate=8, checkpoint=2)
+AUTOCAST = ActivationBytes(hidden=26, queries=4, keys=4, intermediate=8, checkpoint=4)
+"""With float32 weights and autocast to bfloat16 the residual stream stays float32."""
 
 
-def of_layer(shape: Shape, tokens: int, kept: Kept, tensor_parallel: int = 1) -> float:
-    """Bytes that one layer keeps for its backward pass; what lies between split matrices is split with them.
+def layer_activations(shape: Shape, tokens: int, saved: ActivationBytes, tensor_parallel: int = 1) -> float:
+    """Counts the bytes that one layer saves for its backward pass.
 
     Args:
-        shape: the model's numbers.
-        tokens: of the micro-batch.
-        kept: bytes a unit.
-        tensor_parallel: processes that share the matrices.
+        shape: the model's dimensions.
+        tokens: the tokens of the micro-batch.
+        saved: the bytes by unit of width.
+        tensor_parallel: the number of processes that share the matrices, and with them what lies between the matrices.
     """
-    between = kept.queries * shape.queries + kept.keys * shape.keys + kept.intermediate * shape.intermediate
-    return tokens * (kept.hidden * shape.hidden + between / tensor_parallel)
+    between = saved.queries * shape.queries + saved.keys * shape.keys + saved.intermediate * shape.intermediate
+    return tokens * (saved.hidden * shape.hidden + between / tensor_parallel)
 
 
-def of_update(shape: Shape, tokens: int, kept: Kept, checkpointing: bool, tensor_parallel: int = 1) -> float:
-    """Bytes that the forward pass of a micro-batch keeps for its backward pass; the same arguments."""
-    layer = of_layer(shape, tokens, kept, tensor_parallel)
+def update_activations(
+    shape: Shape, tokens: int, saved: ActivationBytes, checkpointing: bool, tensor_parallel: int = 1
+) -> float:
+    """Counts the bytes that a forward pass saves for its backward pass; see `layer_activations` for the arguments."""
+    layer = layer_activations(shape, tokens, saved, tensor_parallel)
     if not checkpointing:
         return shape.layers * layer
-    return shape.layers * tokens * kept.checkpoint * shape.hidden + layer
+    return shape.layers * tokens * saved.checkpoint * shape.hidden + layer
 
 
-def of_logits(shape: Shape, tokens: int) -> float:
-    """Bytes of a chunk's logits: as computed and in float32, their softmax and its gradient in float32."""
+def logit_bytes(shape: Shape, tokens: int) -> float:
+    """Counts the bytes of a chunk's logits: as computed, in float32, and their softmax and gradient in float32."""
     return tokens * shape.vocabulary * (2 + 3 * 4)
 
 
-def of_cache(shape: Shape, rows: int, tokens: int, number: int, tensor_parallel: int = 1) -> float:
-    """Bytes of keys and values.
+def cache_bytes(shape: Shape, rows: int, tokens: int, number: int, tensor_parallel: int = 1) -> float:
+    """Counts the bytes of keys and values.
 
     Args:
-        shape: the model's numbers.
-        rows: sequences under way.
-        tokens: of the longest of them.
-        number: bytes of one.
-        tensor_parallel: processes that share the heads.
+        shape: the model's dimensions.
+        rows: the number of sequences being decoded.
+        tokens: the tokens of the longest of them.
+        number: the bytes of one number.
+        tensor_parallel: the number of processes that share the heads.
     """
     return rows * tokens * shape.layers * 2 * shape.keys * number / tensor_parallel

@@ -1,4 +1,4 @@
-"""An estimate as a person reads it, and as a program does."""
+"""An estimate for people, as tables, and for programs, as plain containers."""
 
 from __future__ import annotations
 
@@ -10,35 +10,37 @@ from rich import box
 from rich.console import Group
 from rich.table import Table
 
-from cgpo.memory.estimate import PHASES, Estimate, estimate
-from cgpo.memory.job import Job, Strategy
+from cgpo.memory.estimate import PHASES, MemoryEstimate, estimate
+from cgpo.memory.job import Job, Layout
+
+GB = 1e9
 
 
-def advice(found: Estimate) -> list[tuple[str, float]]:
-    """Changes to the configuration, each alone, that take at least a twentieth off the peak; best first.
+def suggest_changes(found: MemoryEstimate) -> list[tuple[str, float]]:
+    """Finds changes to the configuration each of which alone takes at least a twentieth off the peak, best first.
 
     Returns:
-        Overrides of the command line, and the bytes of a GPU at the peak with each.
+        Overrides for the command line, and the peak bytes of a GPU with each.
     """
-    changes = [(words, estimate(job).most) for words, job in _changes(found.job)]
-    helpful = [(words, most) for words, most in changes if most < 0.95 * found.most]
+    changes = [(overrides, estimate(job).peak) for overrides, job in _changes(found.job)]
+    helpful = [(overrides, peak) for overrides, peak in changes if peak < 0.95 * found.peak]
     return sorted(helpful, key=lambda change: change[1])
 
 
 def _changes(job: Job) -> Iterator[tuple[str, Job]]:
-    strategy, reference = job.strategy, job.reference
+    layout, reference = job.layout, job.reference
     if not job.checkpointing:
         yield "model.gradient_checkpointing=true", replace(job, checkpointing=True)
-    if strategy.precision == "32-true":
-        yield "trainer.precision=bf16-mixed", replace(job, strategy=replace(strategy, precision="bf16-mixed"))
-    if strategy.name == "fsdp":
-        twice = replace(strategy, nodes=2 * strategy.nodes)
-        yield f"trainer.nodes={twice.nodes}", replace(job, strategy=twice)
+    if layout.precision == "32-true":
+        yield "trainer.precision=bf16-mixed", replace(job, layout=replace(layout, precision="bf16-mixed"))
+    if layout.strategy == "fsdp":
+        twice = replace(layout, nodes=2 * layout.nodes)
+        yield f"trainer.nodes={twice.nodes}", replace(job, layout=twice)
     else:
-        spread = replace(strategy, name="fsdp", devices=max(8, strategy.devices))
-        yield f"trainer=fsdp trainer.devices={spread.devices}", replace(job, strategy=spread)
+        spread = replace(layout, strategy="fsdp", devices=max(8, layout.devices))
+        yield f"trainer=fsdp trainer.devices={spread.devices}", replace(job, layout=spread)
     if job.rank is None:
-        # Adapters leave the weights as they are, so that the reference needs none of its own.
+        # Adapters leave the base weights as they are, so that the reference needs none of its own.
         yield "model.lora={r:16,alpha:32}", replace(job, rank=16, reference=None)
     if reference is not None and reference.device != "cpu":
         yield "reference_device=cpu", replace(job, reference=replace(reference, device="cpu"))
@@ -50,79 +52,89 @@ def _changes(job: Job) -> Iterator[tuple[str, Job]]:
         small = tuple(replace(model, quantization=model.quantization or "int8") for model in job.helpers)
         yield "models_quantization=int8", replace(job, helpers=small)
     yield f"update.max_tokens={job.max_tokens // 2}", replace(job, max_tokens=job.max_tokens // 2)
-    rows = job.most_rows or -(-job.responses // strategy.replicas)
+    rows = job.max_rows or -(-job.responses // layout.replicas)
     if rows > 1:
-        yield f"rollout.max_batch={rows // 2}", replace(job, most_rows=rows // 2)
+        yield f"rollout.max_batch={rows // 2}", replace(job, max_rows=rows // 2)
 
 
-GB = 1e9
-
-
-def report(found: Estimate, gpu_gb: float, host_gb: float | None, usable: float) -> dict[str, Any]:
-    """An estimate as plain containers.
+def as_plain(found: MemoryEstimate, gpu_gb: float, host_gb: float | None, usable: float) -> dict[str, Any]:
+    """Turns an estimate into plain containers, ready for JSON.
 
     Args:
-        found: what was estimated.
-        gpu_gb: memory of a GPU, in 10⁹ bytes.
-        host_gb: memory of a host; `None` where it does not matter.
-        usable: the share of a GPU that may be filled.
+        found: the estimate.
+        gpu_gb: the memory of a GPU, in 10⁹ bytes.
+        host_gb: the memory of a host; `None` if it does not matter.
+        usable: the share of a GPU's memory that may be filled.
     """
     job = found.job
     models = [job.policy, *([job.reference] if job.reference else []), *job.helpers]
-    fits = found.most <= usable * gpu_gb * GB and (host_gb is None or found.host <= host_gb * GB)
+    fits = found.peak <= usable * gpu_gb * GB and (host_gb is None or found.host <= host_gb * GB)
     return {
         "parameters": {model.name: model.shape.parameters for model in models},
         "trained": job.trained,
-        "strategy": name_of(job.strategy),
+        "strategy": describe_layout(job.layout),
         "parts": [
             {"name": p.name, "gb": p.bytes / GB, "where": "host" if p.host else "gpu", "phases": list(p.phases)}
             for p in found.parts
         ],
         "phases": {phase: found.gpu(phase) / GB for phase in PHASES},
-        "peak": found.peak,
-        "gpu_gb": found.most / GB,
+        "peak": found.peak_phase,
+        "gpu_gb": found.peak / GB,
         "host_gb": found.host / GB,
         "fits": fits,
-        "advice": [{"change": words, "gpu_gb": most / GB} for words, most in ([] if fits else advice(found))],
+        "advice": [
+            {"change": overrides, "gpu_gb": peak / GB} for overrides, peak in ([] if fits else suggest_changes(found))
+        ],
     }
 
 
-def name_of(strategy: Strategy) -> str:
-    """`fsdp, 4 × 8, tensor parallel 8, bf16-mixed`."""
-    size = f"{strategy.nodes} × {strategy.devices}" if strategy.nodes > 1 else str(strategy.devices)
-    split = f", tensor parallel {strategy.tensor_parallel}" if strategy.tensor_parallel > 1 else ""
-    return f"{strategy.name}, {size}{split}, {strategy.precision}"
+def describe_layout(layout: Layout) -> str:
+    """Names a layout in a few words: `fsdp, 4 × 8, tensor parallel 8, bf16-mixed`."""
+    size = f"{layout.nodes} × {layout.devices}" if layout.nodes > 1 else str(layout.devices)
+    split = f", tensor parallel {layout.tensor_parallel}" if layout.tensor_parallel > 1 else ""
+    return f"{layout.strategy}, {size}{split}, {layout.precision}"
 
 
-def shown(made: Mapping[str, Any], gpu_gb: float, host_gb: float | None, usable: float) -> Group:
-    """A report's tables and what they come to."""
-    counts = ", ".join(f"{name} {billions(n)}" for name, n in made["parameters"].items())
-    table = Table(title=f"GB on each GPU: {made['strategy']}", box=box.SIMPLE_HEAD, pad_edge=False)
+def estimate_view(plain: Mapping[str, Any], gpu_gb: float, host_gb: float | None, usable: float) -> Group:
+    """Shows an estimate as a table of parts and phases, with what it comes to below.
+
+    Args:
+        plain: what `as_plain` returned.
+        gpu_gb: the memory of a GPU, in 10⁹ bytes.
+        host_gb: the memory of a host; `None` if it does not matter.
+        usable: the share of a GPU's memory that may be filled.
+    """
+    counts = ", ".join(f"{name} {_billions(n)}" for name, n in plain["parameters"].items())
+    table = Table(title=f"GB on each GPU: {plain['strategy']}", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("part", *PHASES):
         table.add_column(column, justify="left" if column == "part" else "right")
-    for part in (part for part in made["parts"] if part["where"] == "gpu"):
+    for part in (part for part in plain["parts"] if part["where"] == "gpu"):
         table.add_row(part["name"], *(f"{part['gb']:.2f}" if p in part["phases"] else "" for p in PHASES))
     table.add_section()
-    table.add_row("together", *(f"{made['phases'][phase]:.1f}" for phase in PHASES))
-    host = [f"{part['name']} {part['gb']:.1f} GB" for part in made["parts"] if part["where"] == "host"]
+    table.add_row("together", *(f"{plain['phases'][phase]:.1f}" for phase in PHASES))
+    host = [f"{part['name']} {part['gb']:.1f} GB" for part in plain["parts"] if part["where"] == "host"]
     room = f"{usable:.0%} of {gpu_gb:g} GB" + (f", or on a host's {host_gb:g} GB" if host_gb is not None else "")
     lines = [
-        f"parameters: {counts}; trained: {billions(made['trained'])}",
-        f"on the host, by process: {'; '.join(host)}; together {made['host_gb']:.1f} GB",
-        f"the peak is {made['gpu_gb']:.1f} GB in the phase {made['peak']}: "
-        f"it {'fits' if made['fits'] else 'does not fit'} in {room}",
-        *(f"  {change['change']}: {change['gpu_gb']:.1f} GB" for change in made["advice"]),
+        f"parameters: {counts}; trained: {_billions(plain['trained'])}",
+        f"on the host, by process: {'; '.join(host)}; together {plain['host_gb']:.1f} GB",
+        f"the peak is {plain['gpu_gb']:.1f} GB in the phase {plain['peak']}: "
+        f"it {'fits' if plain['fits'] else 'does not fit'} in {room}",
+        *(f"  {change['change']}: {change['gpu_gb']:.1f} GB" for change in plain["advice"]),
     ]
     return Group(table, *lines)
 
 
-def billions(number: float) -> str:
-    """`8.03 B`, or `0.7 M` below ten million."""
+def _billions(number: float) -> str:
+    """Formats a count: `8.03 B`, or `0.7 M` below ten million."""
     return f"{number / 1e9:.2f} B" if number >= 1e7 else f"{number / 1e6:.1f} M"
 
 
-def comparison(rows: Sequence[tuple[str, Sequence[float]]], columns: Sequence[str]) -> Table:
-    """Peaks of a GPU, in GB, with a row a strategy."""
+Peaks = Sequence[tuple[str, Sequence[float]]]
+"""For each layout its description and the peak bytes of a GPU in each column."""
+
+
+def comparison_table(rows: Peaks, columns: Sequence[str]) -> Table:
+    """Shows the peaks of several layouts in GB, one layout a row."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("strategy")
     for column in columns:
@@ -132,8 +144,8 @@ def comparison(rows: Sequence[tuple[str, Sequence[float]]], columns: Sequence[st
     return table
 
 
-def markdown(rows: Sequence[tuple[str, Sequence[float]]], columns: Sequence[str]) -> str:
-    """The same as a Markdown table."""
+def comparison_markdown(rows: Peaks, columns: Sequence[str]) -> str:
+    """Writes the table of `comparison_table` in Markdown."""
     lines = [["strategy", *columns], ["---", *("---:" for _ in columns)]]
     lines += [[name, *(f"{value / GB:.0f}" for value in values)] for name, values in rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -12,8 +12,6 @@ from torch import distributed, nn
 from cgpo.distributed.process_group import ALONE, Processes
 from cgpo.distributed.rendezvous import Rendezvous
 
-STRATEGIES = ("single", "ddp", "fsdp")
-
 
 class Replicated(DDPStrategy):
     """Each device has a whole copy; the step itself adds up gradients, once an update.
@@ -33,7 +31,7 @@ def strategy_of(name: str, devices: int, nodes: int, tensor_parallel: int) -> An
     """What `lightning.Trainer` takes as its strategy.
 
     Args:
-        name: of `STRATEGIES`.
+        name: `single`, `ddp` or `fsdp`.
         devices: processes of a machine.
         nodes: machines.
         tensor_parallel: processes that share one copy's matrices.
