@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.processes import run
+
 TASKS = ("general_chat", "instruction_following", "math_code", "engagement", "harmful_intent")
 PAIRS = ("helpfulness", "engagement", "safety")
 JUDGES = ("false_refusal", "factuality", "safety")
@@ -31,15 +33,25 @@ RUN = [
 ]
 
 
-def cgpo(verb: str, *arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs `cgpo VERB` in a folder of its own, with a cache in it, and without a key for W&B."""
+def environment_in(folder: Path, **further: str) -> dict[str, str]:
+    """A home of its own, with a cache in it, and without a key for W&B."""
     plain = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(folder), "COLUMNS": "160"}
     # What the tests themselves import.
     plain |= {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+    return {**plain, "CGPO_CACHE_DIR": str(folder / "cache"), **further}
+
+
+def cgpo(verb: str, *arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs `cgpo VERB` in a folder of its own."""
+    return run("cgpo", verb, *arguments, folder=folder, environment=environment_in(folder, **environment))
+
+
+def typed(*command: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs `python …` as a person types it, imports and all."""
     return subprocess.run(
-        [sys.executable, "-m", "cgpo", verb, *arguments],
+        [sys.executable, *command],
         cwd=folder,
-        env={**plain, "CGPO_CACHE_DIR": str(folder / "cache"), **environment},
+        env=environment_in(folder, **environment),
         capture_output=True,
         text=True,
         timeout=280,

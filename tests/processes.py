@@ -1,0 +1,131 @@
+"""Programs of tests, as processes that are forked from one that has imported torch and the like, once for all.
+
+`python -m module` takes five seconds before it begins. What depends on how a process begins (what is imported when,
+what the environment does to libraries) is tested with real commands.
+"""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing
+import os
+import random
+import runpy
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from functools import cache
+from multiprocessing import forkserver
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+class Forked:
+    """A program that was started, with as much of `subprocess.Popen` as tests use; it leads a process group."""
+
+    def __init__(self, module: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
+        self.args = [sys.executable, "-m", module, *arguments]
+        self._written = [_outputs() / f"{time.monotonic_ns()}-{stream}" for stream in ("out", "err")]
+        become = (module, list(arguments), str(folder), dict(environment), *map(str, self._written))
+        self._process = _context().Process(target=_become, args=become)
+        self._process.start()
+        assert self._process.pid is not None
+        self.pid = self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
+        return self._process.exitcode
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """What it wrote on stdout and stderr until its end."""
+        self.wait(timeout)
+        out, err = (path.read_text() for path in self._written)
+        return out, err
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def kill_group(self) -> None:
+        """Kills it with all that it started, unless it has ended."""
+        if self.poll() is None:
+            os.killpg(self.pid, signal.SIGKILL)
+            self.wait()
+
+
+def run(
+    module: str, *arguments: str, folder: Path, environment: Mapping[str, str], seconds: float = 280
+) -> subprocess.CompletedProcess[str]:
+    """Runs a module to its end; where that takes too long it is killed, with all that it started."""
+    process = Forked(module, arguments, folder, environment)
+    try:
+        out, err = process.communicate(seconds)
+    finally:
+        process.kill_group()
+    return subprocess.CompletedProcess(process.args, process.wait(), out, err)
+
+
+@cache
+def _context() -> multiprocessing.context.ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.preloaded"])
+    before = dict(os.environ)
+    # What libraries read when they are loaded.
+    os.environ.update(
+        PYTHONPATH=os.pathsep.join([str(ROOT / "src"), str(ROOT)]), OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1"
+    )
+    try:
+        forkserver.ensure_running()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    return context
+
+
+@cache
+def _outputs() -> Path:
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
+
+
+def _become(module: str, arguments: list[str], folder: str, environment: dict[str, str], out: str, err: str) -> None:
+    """Is `python -m module` from here on."""
+    # pyright: reportAttributeAccessIssue=false
+    os.setsid()
+    for path, stream in ((out, 1), (err, 2)):
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        os.dup2(file, stream)
+        os.close(file)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path[:] = [folder, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep)), *sys.path]
+    sys.argv[:] = [module, *arguments]
+    random.seed()
+    atexit._clear()  # what the process before the fork is to clean up
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    finally:
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
