@@ -17,8 +17,8 @@ from cgpo.cli.compose import _translated
 from cgpo.cli.main import NAMES, find
 from cgpo.config import ROOTS, compose, read_config
 
-HUB_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
-"""The model that examples name; a tiny one without weights from anywhere takes its place."""
+POLICIES = ("HuggingFaceTB/SmolLM2-135M-Instruct", "artifact:sft")
+"""The policies that examples name; a tiny one that has learnt nothing takes their places."""
 MODULES = {"my_judges": "Politeness", "my_rewards": "Brevity", "my_optimizers": "BestOfBatch", "my_metrics": "Words"}
 """Modules of one's own that the examples name, each with a class that tells which block is the module."""
 MODELS = (
@@ -37,7 +37,7 @@ NAMED_BY_READER = re.compile(r"^(HOST|NAME|FILE|FOLDER\w*|MODEL)$|…")
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from cgpo.suite.model import SuitePolicy
+    from cgpo.stages.suite import SuitePolicy
 
     folder = tmp_path_factory.mktemp("model") / "policy"
     SuitePolicy(layers=1).load().save(folder)
@@ -61,9 +61,10 @@ def with_modules(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     pages = [*(other for other in PAGES if other != page), page]
     for module, class_name in MODULES.items():
         monkeypatch.delitem(sys.modules, module, raising=False)
-        for block in (block for shown in pages for block in blocks(shown, "python")):
-            if f"class {class_name}" in block.text:
-                (folder / f"{module}.py").write_text(block.text)
+        for shown in pages:
+            code = "\n".join(block.text for block in blocks(shown, "python") if "class " in block.text)
+            if f"class {class_name}" in code:
+                (folder / f"{module}.py").write_text(code)
     for block in (block for shown in pages for block in blocks(shown, "yaml")):
         if block.file and block.file.startswith("my_conf/"):
             (folder / block.file).parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +78,9 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(
 ) -> None:
     names = {"__name__": "__main__"}
     for number, block in enumerate(blocks(page, "python"), 1):
-        code = block.text.replace(HUB_MODEL, str(model))
+        code = block.text
+        for policy in POLICIES:
+            code = code.replace(policy, str(model))
         exec(compile(code, f"{name(page)}, Python block {number}", "exec"), names)
 
 
@@ -112,6 +115,7 @@ def test_every_page_is_in_the_navigation() -> None:
         "changelog.md",
         "reference/configuration.md",
         "reference/commands.md",
+        "reference/metrics.md",
     }
 
 
@@ -122,7 +126,7 @@ def test_no_page_sends_its_reader_out_of_the_repository() -> None:
         for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
             if "://" in target or page.name == "reproduction.md":
                 continue
-            made = {"changelog.md", "contributing.md", "configuration.md", "commands.md"}
+            made = {"changelog.md", "contributing.md", "configuration.md", "commands.md", "metrics.md"}
             assert (page.parent / target).exists() or Path(target).name in made, f"{name(page)}: {target}"
 
 
