@@ -1,6 +1,7 @@
-"""The judges' config files: how they compose, and that each builds its judge."""
+"""The judges' config files: how they compose, and that each names a judge. A new file is tested by being there."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -9,16 +10,20 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 
+from cgpo.judges import Judge
+
 CONF = Path(__file__).parents[2] / "conf" / "judges"
-RULES = ["math", "code", "instruction_following"]
-LLM = ["false_refusal", "factuality", "safety"]
+FILES = {path.stem: yaml.safe_load(path.read_text()) for path in sorted(CONF.glob("*.yaml"))}
+LISTS = {name: content["defaults"] for name, content in FILES.items() if "defaults" in content}
+"""Choices that stand for several judges."""
+SINGLE = sorted(FILES.keys() - LISTS.keys() - {"none"})
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A root config with nothing but the judges."""
     (tmp_path / "judges").symlink_to(CONF)
-    models = {name: f"models/{name}" for name in LLM}
+    models = {name: f"models/{name}" for name in SINGLE}
     (tmp_path / "config.yaml").write_text(
         yaml.safe_dump({"defaults": ["_self_", {"judges": "none"}], "judge_models": models})
     )
@@ -26,35 +31,43 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    ("override", "names"),
-    [
-        ([], []),
-        (["judges=none"], []),
-        (["judges=all"], RULES + LLM),
-        (["judges=rules"], RULES),
-        (["judges=llm"], LLM),
-        (["judges=math"], ["math"]),
-        (["judges=[math,code]"], ["math", "code"]),
-        (["judges=[rules,false_refusal_rules]"], [*RULES, "false_refusal"]),
-    ],
-)
-def test_judges_compose(root: Path, override: list[str], names: list[str]) -> None:
+def composed(root: Path, *overrides: str) -> dict[str, Any]:
     with initialize_config_dir(str(root), version_base=None):
-        judges = OmegaConf.to_container(compose("config", override).judges, resolve=True)
+        judges = OmegaConf.to_container(compose("config", list(overrides)).judges, resolve=True)
     assert isinstance(judges, dict)
-    assert sorted(judges) == sorted(names)
+    return {str(name): settings for name, settings in judges.items()}
 
 
-@pytest.mark.parametrize("name", RULES + LLM)
-def test_each_file_names_a_class_and_its_arguments(root: Path, name: str) -> None:
-    with initialize_config_dir(str(root), version_base=None):
-        settings = OmegaConf.to_container(compose("config", [f"judges={name}"]).judges[name], resolve=True)
-    assert isinstance(settings, dict)
-    arguments = get_class(str(settings.pop("_target_"))).__init__.__annotations__
-    assert set(map(str, settings)) <= set(arguments)
-    if name in LLM:
-        assert settings["model"] == f"models/{name}"
+@pytest.mark.parametrize("name", sorted(LISTS))
+def test_a_choice_of_several_has_these_and_no_others(root: Path, name: str) -> None:
+    assert sorted(composed(root, f"judges={name}")) == sorted(LISTS[name])
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_a_choice_and_its_key_have_one_name(root: Path, name: str) -> None:
+    assert list(composed(root, f"judges={name}")) == [name]
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_each_file_names_a_judge_and_arguments_that_it_takes(root: Path, name: str) -> None:
+    settings = composed(root, f"judges={name}")[name]
+    judge = get_class(settings.pop("_target_"))
+    assert issubclass(judge, Judge)
+    assert set(settings) <= set(judge.__init__.__annotations__)
+
+
+def test_no_judge_is_chosen_by_default_and_several_may_be(root: Path) -> None:
+    assert composed(root) == {}
+    assert list(composed(root, "judges=[math,code]")) == ["math", "code"]
+    assert len(composed(root, "judges=[rules,false_refusal_rules]")) == len(LISTS["rules"]) + 1
+
+
+def test_what_the_paper_has_is_there(root: Path) -> None:
+    rules, models = {"math", "code", "instruction_following"}, {"false_refusal", "factuality", "safety"}
+    assert set(LISTS["rules"]) == rules
+    assert set(LISTS["llm"]) == models
+    assert rules | models <= set(LISTS["all"])
+    assert all(composed(root, f"judges={name}")[name]["model"] == f"models/{name}" for name in models)
 
 
 def test_the_rules_are_built(root: Path) -> None:
@@ -65,15 +78,3 @@ def test_the_rules_are_built(root: Path) -> None:
         "InstructionFollowingJudge",
         "RefusalRulesJudge",
     ]
-
-
-def test_every_file_was_looked_at() -> None:
-    assert {path.stem for path in CONF.glob("*.yaml")} == {
-        *RULES,
-        *LLM,
-        "all",
-        "rules",
-        "llm",
-        "none",
-        "false_refusal_rules",
-    }

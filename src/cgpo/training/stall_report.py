@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-import cgpo
 from cgpo.judges.panel.batch import JudgeActivity
 from cgpo.types import Sample
 
-_PACKAGE = str(Path(cgpo.__file__).parent)
+_PACKAGE = str(Path(__file__).parents[1])
 _KEYS = 3
 """Rows that a line names."""
 
