@@ -177,6 +177,12 @@ def marks_of(annotation: object) -> list[object]:
     return [mark for part in get_args(annotation) for mark in marks_of(part)]
 
 
+def limits(annotation: object) -> bool:
+    """Whether an annotation says more than a type: bounds, or words to choose from."""
+    bounded = any(not isinstance(mark, Unit | Loads) for mark in marks_of(annotation))
+    return bounded or bool(words_of(annotation))
+
+
 def check_fields(instance: object) -> None:
     """Checks a dataclass's fields by their annotations, where those say more than a type; for `__post_init__`.
 
@@ -187,7 +193,7 @@ def check_fields(instance: object) -> None:
     for field in fields(instance):  # pyright: ignore[reportArgumentType]
         annotation = _meaning(field.type, kind, field.name)
         value = getattr(instance, field.name, None)
-        if field.init and not fits(annotation, value):
+        if field.init and limits(annotation) and not fits(annotation, value):
             raise UserError(complaint(f"{kind.__name__}.{field.name}", annotation, value))
 
 
@@ -199,7 +205,7 @@ def check_arguments(owner: type, given: Mapping[str, object]) -> None:
     """
     for name, written in owner.__init__.__annotations__.items():
         annotation = _meaning(written, owner, "")
-        if name in given and not fits(annotation, given[name]):
+        if name in given and limits(annotation) and not fits(annotation, given[name]):
             raise UserError(complaint(f"{owner.__name__}.{name}", annotation, given[name]))
 
 

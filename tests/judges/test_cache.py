@@ -64,7 +64,7 @@ def test_a_file_that_is_something_else_is_refused_and_left_alone(tmp_path: Path)
 
 @pytest.mark.parametrize("size", [0, -1, 1.5, True])
 def test_a_size_below_one_is_refused(size: int) -> None:
-    with pytest.raises(UserError, match=r"panel.cache.size is .*: it must be a whole number of at least 1"):
+    with pytest.raises(UserError, match=r"^VerdictCache\.size is .*: it must be a whole number of at least 1$"):
         VerdictCache(size=size)
 
 

@@ -168,8 +168,8 @@ def test_bad_settings_stop_at_start_up_with_one_line(judge_folder: Path, tmp_pat
         ({"model": str(tmp_path / "nothing")}, "nothing: there is no such model folder"),
         ({"positive": "yes no"}, "is 2 tokens"),
         ({"positive": " no"}, "same token"),
-        ({"threshold": 1.5}, "threshold 1.5"),
-        ({"batch_size": 0}, "batch_size 0"),
+        ({"threshold": 1.5}, "LanguageModelJudge.threshold is 1.5: it must be a number above 0 and below 1"),
+        ({"batch_size": 0}, "LanguageModelJudge.batch_size is 0: it must be a whole number of at least 1"),
     ]:
         with pytest.raises(UserError, match=message) as caught:
             judge_of(judge_folder, **settings)

@@ -254,7 +254,7 @@ def test_the_mode_of_the_model_is_left_as_it_was() -> None:
     ],
 )
 def test_settings_out_of_range_are_named(settings: dict[str, Any], names: str) -> None:
-    with pytest.raises(UserError, match=rf"^rollout\.{names} is "):
+    with pytest.raises(UserError, match=rf"^DecodingSampler\.{names} is "):
         DecodingSampler(**{"max_new_tokens": 4, **settings})
 
 

@@ -163,5 +163,5 @@ def test_a_float32_policy_and_a_pretrained_one(shared: Any) -> None:
 
 
 def test_an_engine_that_does_not_exist() -> None:
-    with pytest.raises(UserError, match=r"^rollout\.engine is vllm: choose dynamic, static$"):
-        DecodingSampler(4, engine="vllm")
+    with pytest.raises(UserError, match=r"^DecodingSampler\.engine is 'vllm': it must be dynamic or static$"):
+        DecodingSampler(4, engine="vllm")  # pyright: ignore[reportArgumentType]

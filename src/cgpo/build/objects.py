@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -39,20 +40,8 @@ def make_with(component: Component, **later: object) -> Any:
     arguments = {name: inner(argument) for name, argument in component.arguments.items()}
     positional = [inner(argument) for argument in component.positional]
     if component.partial:
-        return _Later(component, positional, arguments)
+        return partial(target_of(component.target), *positional, **arguments)
     return _called(component, positional, {**arguments, **later})
-
-
-class _Later:
-    """A component that is called with further arguments later (`_partial_: true`)."""
-
-    def __init__(self, component: Component, positional: Sequence[object], arguments: Mapping[str, object]) -> None:
-        self._component = component
-        self._positional = positional
-        self._arguments = arguments
-
-    def __call__(self, *further: object, **arguments: object) -> Any:
-        return _called(self._component, [*self._positional, *further], {**self._arguments, **arguments})
 
 
 def _called(component: Component, positional: Sequence[object], arguments: Mapping[str, object]) -> Any:

@@ -44,7 +44,7 @@ class Component:
     @classmethod
     def in_words(cls) -> str:
         """What a component must be."""
-        return "a mapping with a _target_, the class that is made, and its arguments"
+        return "a class, _target_, and its arguments"
 
     @property
     def signature(self) -> Signature:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from cgpo.config.components import Component
 from cgpo.config.composing import ROOTS, choices, config_folder
-from cgpo.config.describing import KeyDescription, describe, groups, of_component
+from cgpo.config.describing import Group, KeyDescription, describe, groups, of_component
 from cgpo.config.docstrings import summary_of
 from cgpo.config.reading import SCHEMAS
 
@@ -26,15 +26,18 @@ def _commands() -> Iterator[str]:
         "Arguments of classes stand under [Classes](#classes); a class of one's own is named by `_target_`.\n"
     )
     shown: dict[str, KeyDescription] = {}
+    known: list[Group] = []
     for command, root in ROOTS.items():
         if command != root.replace("_", "-"):
             continue
         yield f"## cgpo {command}\n"
         yield f"{summary_of(SCHEMAS[command].__doc__ or '')}\n"
-        for group in groups(command):
+        offered = [group for group in groups(command) if group not in known]
+        known += offered
+        for group in offered:
             default = f" (default: {', '.join(f'`{choice}`' for choice in group.chosen)})" if group.chosen else ""
             yield f"- `{group.name}=` {', '.join(f'`{choice}`' for choice in group.choices)}{default}. {group.sentence}"
-        keys = [key for key in describe(command) if "_target_" not in key.key and not _of_class(key.key, command)]
+        keys = _without_classes(describe(command))
         fresh = [key for key in keys if shown.get(key.key) != key]
         if len(fresh) < len(keys):
             yield "\nBesides the keys of `cgpo train`:" if command != "train" else ""
@@ -42,13 +45,11 @@ def _commands() -> Iterator[str]:
         shown |= {key.key: key for key in fresh}
 
 
-def _of_class(key: str, command: str) -> bool:
-    """Whether a key is an argument of a class, which is told with the class."""
-    top = key.partition(".")[0]
-    return any(
-        other.key == f"{top}._target_" or (other.key.startswith(f"{top}.") and other.key.endswith("._target_"))
-        for other in describe(command)
-    )
+def _without_classes(keys: list[KeyDescription]) -> list[KeyDescription]:
+    """The keys that are no arguments of a class: those are told with the class."""
+    suffix = "._target_"
+    classes = tuple(f"{key.key.removesuffix(suffix)}." for key in keys if key.key.endswith(suffix))
+    return [key for key in keys if not key.key.startswith(classes)]
 
 
 def _classes() -> Iterator[str]:
@@ -95,5 +96,5 @@ def _table(keys: Iterable[KeyDescription]) -> Iterator[str]:
     for key in rows:
         unit = f" ({key.unit})" if key.unit else ""
         default = "" if key.default is None else f"`{key.default}`"
-        cells = (f"`{key.key}`", f"{key.type}{unit}", default, key.sentence)
+        cells = (f"`{key.key}`", f"{key.type.replace('_target_', '`_target_`')}{unit}", default, key.sentence)
         yield "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"

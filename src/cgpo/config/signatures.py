@@ -75,6 +75,9 @@ def signature_of(path: str) -> Signature:
         ImportError, AttributeError: there is none.
         Exception: whatever importing a module raises that its source does not explain.
     """
+    parts = path.split(".")
+    if not all(part.isidentifier() for part in parts) or len(parts) < 2:
+        raise ImportError(f"{path!r} is no dotted path of a class")
     try:
         return _read(find(path))
     except UnreadableError:
@@ -223,8 +226,6 @@ def _imported(path: str) -> Callable[..., object]:
         ImportError, AttributeError: there is none, or it cannot be called.
     """
     parts = path.split(".")
-    if not all(part.isidentifier() for part in parts) or len(parts) < 2:
-        raise ImportError(f"{path!r} is no dotted path of a class")
     found: object = import_module(parts[0])
     for place, part in enumerate(parts[1:], start=1):
         try:

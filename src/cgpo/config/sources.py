@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import importlib.util
 import sys
 from collections.abc import Iterator, Mapping
@@ -116,7 +117,8 @@ def look_up(module: Module, name: str) -> Definition:
         if meaning.name is None or (source := read_module(meaning.module)) is None:
             raise UnreadableError(f"{module.name}.{name}")
         module, name = source, meaning.name
-    if name not in module.names and module.complete and _file(f"{module.name}.{name}") is None:
+    unknown = name not in module.names and not hasattr(builtins, name)
+    if unknown and module.complete and _file(f"{module.name}.{name}") is None:
         raise UnknownNameError(module, name)
     raise UnreadableError(f"{module.name}.{name}")
 

@@ -7,8 +7,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_types import Ge, Gt
+
+from cgpo.bounds import Unit, check_arguments
 from cgpo.errors import UserError
 from cgpo.judges.base import Cost, Judge
 from cgpo.sandbox.isolation import BUBBLEWRAP
@@ -136,14 +139,13 @@ class CodeJudge(Judge):
 
     def __init__(
         self,
-        timeout: float = 5.0,
-        memory_mb: int = 512,
-        workers: int = 2,
+        timeout: Annotated[float, Gt(0), Unit("seconds")] = 5.0,
+        memory_mb: Annotated[int, Ge(64), Unit("MB")] = 512,
+        workers: Annotated[int, Ge(1), Unit("programs")] = 2,
         languages: Sequence[str] | None = None,
         isolation: str = BUBBLEWRAP,
     ) -> None:
-        if timeout <= 0 or memory_mb < 64 or workers < 1:
-            raise UserError(f"code judge: timeout {timeout}, memory_mb {memory_mb} (at least 64), workers {workers}")
+        check_arguments(CodeJudge, locals())
         if isinstance(languages, str):
             raise UserError(f"code judge: languages must be a list such as [python, py], not {languages!r}")
         self._languages = None if languages is None else [language.lower() for language in languages]

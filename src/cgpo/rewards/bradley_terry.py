@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 
+from cgpo.bounds import ModelPath, Unit, check_arguments
 from cgpo.errors import UserError
 from cgpo.models.chat import encode_sample
 from cgpo.models.pretrained import load_complete, load_tokenizer, torch_dtype
@@ -33,12 +35,13 @@ class BradleyTerryReward:
 
     def __init__(
         self,
-        path: str,
-        dtype: str = "float32",
+        path: ModelPath,
+        dtype: Literal["float32", "bfloat16", "float16"] = "float32",
         device: str = "cpu",
-        batch_size: int = 64,
-        quantization: str | None = None,
+        batch_size: Annotated[int, Ge(1), Unit("responses")] = 64,
+        quantization: Literal["int8", "int4"] | None = None,
     ) -> None:
+        check_arguments(BradleyTerryReward, locals())
         self.tokenizer = load_tokenizer(path)
         model: Any = load_complete(AutoModelForSequenceClassification, path, dtype=torch_dtype(dtype))
         if model.config.num_labels != 1:

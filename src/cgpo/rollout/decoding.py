@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
+from cgpo.bounds import Unit, check_fields
 from cgpo.errors import UserError
 from cgpo.protocols import Policy
 from cgpo.rollout.dynamic import DynamicRows
@@ -45,29 +48,16 @@ class DecodingSampler:
         UserError: a setting is out of range.
     """
 
-    max_new_tokens: int
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0
-    max_batch: int | None = None
-    compact_below: float = 0.8
-    engine: str = "dynamic"
+    max_new_tokens: Annotated[int, Ge(1), Unit("tokens")]
+    temperature: Annotated[float, Gt(0)] = 1.0
+    top_p: Annotated[float, Gt(0), Le(1)] = 1.0
+    top_k: Annotated[int, Ge(0), Unit("tokens")] = 0
+    max_batch: Annotated[int, Ge(1), Unit("responses")] | None = None
+    compact_below: Annotated[float, Ge(0), Le(1)] = 0.8
+    engine: Literal["dynamic", "static"] = "dynamic"
 
     def __post_init__(self) -> None:
-        if self.max_new_tokens < 1:
-            raise UserError(f"rollout.max_new_tokens is {self.max_new_tokens}: it must be at least 1")
-        if not self.temperature > 0:
-            raise UserError(f"rollout.temperature is {self.temperature}: it must be above 0")
-        if not 0 < self.top_p <= 1:
-            raise UserError(f"rollout.top_p is {self.top_p}: it must lie in (0, 1]")
-        if self.top_k < 0:
-            raise UserError(f"rollout.top_k is {self.top_k}: it must be at least 0 (0 keeps all tokens)")
-        if self.max_batch is not None and self.max_batch < 1:
-            raise UserError(f"rollout.max_batch is {self.max_batch}: it must be at least 1, or null for all")
-        if not 0 <= self.compact_below <= 1:
-            raise UserError(f"rollout.compact_below is {self.compact_below}: it must lie in [0, 1]")
-        if self.engine not in ENGINES:
-            raise UserError(f"rollout.engine is {self.engine}: choose {', '.join(ENGINES)}")
+        check_fields(self)
 
     @torch.no_grad()
     def sample(

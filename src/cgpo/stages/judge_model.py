@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from cgpo.bounds import ModelPath
 from cgpo.data.holdout import held_out_flags
 from cgpo.errors import UserError
 from cgpo.judge_files import judge_file
@@ -49,7 +50,7 @@ class JudgeModelTraining:
         fit: how.
     """
 
-    policy: str
+    policy: ModelPath
     template: str
     positive: str
     negative: str

@@ -12,6 +12,7 @@ from typing import Protocol
 import orjson
 import torch
 
+from cgpo.bounds import ModelPath
 from cgpo.data.pairs import Pair, PairFile
 from cgpo.data.source import PromptSource
 from cgpo.errors import UserError
@@ -48,7 +49,7 @@ class SampledPreferences:
         seed: of draws and of the annotator's noise.
     """
 
-    policy: str
+    policy: ModelPath
     prompts: Sequence[PromptSource]
     annotator: Annotator
     sampler: Sampler

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
+from cgpo.bounds import ModelPath, Unit, check_arguments
 from cgpo.errors import UserError
 from cgpo.policy.causal import CausalPolicy, load_policy
 from cgpo.policy.logprobs import batched_logprobs
@@ -31,9 +33,13 @@ class RefereeLoss:
         UserError: the folder is missing.
     """
 
-    def __init__(self, path: str, dtype: str = "float32", max_tokens: int = 8192) -> None:
-        if path.startswith((".", "/", "~")) and not Path(path).is_dir():
-            raise UserError(f"referee: there is no model folder {path}; name one with referee=FOLDER")
+    def __init__(
+        self,
+        path: ModelPath,
+        dtype: Literal["float32", "bfloat16", "float16"] = "float32",
+        max_tokens: Annotated[int, Ge(1), Unit("tokens")] = 8192,
+    ) -> None:
+        check_arguments(RefereeLoss, locals())
         self._path, self._dtype, self._max_tokens = path, dtype, max_tokens
 
     def score(self, samples: Sequence[Sample]) -> Tensor:
@@ -78,7 +84,7 @@ class RefereeAnnotator:
         UserError: the folder is missing.
     """
 
-    def __init__(self, path: str, dtype: str = "float32") -> None:
+    def __init__(self, path: ModelPath, dtype: Literal["float32", "bfloat16", "float16"] = "float32") -> None:
         self._loss = RefereeLoss(path, dtype)
 
     def score(self, samples: Sequence[Sample], seed: int) -> list[float]:

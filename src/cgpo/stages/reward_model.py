@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 from transformers import AutoModelForSequenceClassification
 
+from cgpo.bounds import ModelPath
 from cgpo.models.chat import encode_sample
 from cgpo.models.pretrained import load_pretrained, load_tokenizer, without_dropout
 from cgpo.stages.fitting import FitSettings, fit
@@ -32,7 +33,7 @@ class RewardModelTraining:
         fit: how.
     """
 
-    policy: str
+    policy: ModelPath
     pairs: Sequence[str]
     fit: FitSettings
 

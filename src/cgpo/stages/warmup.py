@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Annotated
 
 import torch
+from annotated_types import Gt
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
+from cgpo.bounds import ModelPath, check_fields
 from cgpo.data.pairs import Pair
-from cgpo.errors import UserError
 from cgpo.policy.causal import CausalPolicy, load_policy
 from cgpo.stages.fitting import FitSettings, fit
 from cgpo.stages.preferences import read_pairs
@@ -40,14 +42,13 @@ class DPOWarmup:
         beta: β.
     """
 
-    policy: str
+    policy: ModelPath
     pairs: Sequence[str]
     fit: FitSettings
-    beta: float = 0.1
+    beta: Annotated[float, Gt(0)] = 0.1
 
     def __post_init__(self) -> None:
-        if not self.beta > 0:
-            raise UserError(f"warm-up: beta is {self.beta}: it must be above 0")
+        check_fields(self)
 
     def build(self, folder: Path) -> None:
         """Writes the policy as a `transformers` folder."""

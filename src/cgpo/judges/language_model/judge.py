@@ -5,8 +5,11 @@ from __future__ import annotations
 import importlib.util
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from annotated_types import Ge, Gt, Lt
+
+from cgpo.bounds import ModelPath, Unit, check_arguments
 from cgpo.errors import UserError
 from cgpo.judges.base import Cost, Judge
 from cgpo.judges.language_model.in_process import InProcess
@@ -52,19 +55,18 @@ class LanguageModelJudge(Judge):
         template: str,
         positive: str,
         negative: str,
-        model: str | None = None,
+        model: ModelPath | None = None,
         endpoint: Mapping[str, Any] | None = None,
         applies_to: str | None = None,
         unless: str | None = None,
-        threshold: float = 0.5,
+        threshold: Annotated[float, Gt(0), Lt(1)] = 0.5,
         device: str = "cpu",
-        batch_size: int = 32,
-        max_length: int | None = None,
-        dtype: str = "auto",
-        quantization: str | None = None,
+        batch_size: Annotated[int, Ge(1), Unit("responses")] = 32,
+        max_length: Annotated[int, Ge(1), Unit("tokens")] | None = None,
+        dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
+        quantization: Literal["int8", "int4"] | None = None,
     ) -> None:
-        if not 0 < threshold < 1:
-            raise UserError(f"judge {template}: threshold {threshold} is not between 0 and 1")
+        check_arguments(LanguageModelJudge, locals())
         if endpoint is None and model is None:
             raise UserError(f"judge {template}: give it a model=FOLDER_OR_HUB_ID or an endpoint={{url:…,model:…}}")
         self.cost = Cost.MODEL if endpoint is None else Cost.ENDPOINT

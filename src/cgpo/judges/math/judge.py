@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated
 
+from annotated_types import Ge, Gt
+
+from cgpo.bounds import Unit, check_arguments
 from cgpo.errors import UserError
 from cgpo.judges.base import Judge
 from cgpo.judges.math.answer_equality import clean, same
@@ -122,12 +126,11 @@ class MathJudge(Judge):
         self,
         form: str | None = None,
         lenient: bool = False,
-        decimals: int | None = None,
-        timeout: float = 3.0,
-        memory_mb: int = 2048,
+        decimals: Annotated[int, Ge(1), Unit("digits")] | None = None,
+        timeout: Annotated[float, Gt(0), Unit("seconds")] = 3.0,
+        memory_mb: Annotated[int, Ge(256), Unit("MB")] = 2048,
     ) -> None:
-        if timeout <= 0 or memory_mb < 256:
-            raise UserError(f"math judge: timeout {timeout} (above 0), memory_mb {memory_mb} (at least 256)")
+        check_arguments(MathJudge, locals())
         self._form = _known(form, "math judge")
         self._lenient = lenient
         self._decimals = _digits(decimals, "math judge: decimals")

@@ -12,10 +12,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import torch
+from annotated_types import Ge, Gt
 
+from cgpo.bounds import Unit, check_arguments
 from cgpo.errors import UserError
 from cgpo.types import Outcome, Sample, Verdict
 
@@ -89,9 +91,13 @@ class VerdictCache:
         UserError: the size is less than 1, or the file cannot be made or is something else.
     """
 
-    def __init__(self, size: int = 100_000, path: str | None = None, timeout: float = 10.0) -> None:
-        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-            raise UserError(f"panel.cache.size is {size!r}: it must be a whole number of at least 1")
+    def __init__(
+        self,
+        size: Annotated[int, Ge(1), Unit("verdicts")] = 100_000,
+        path: str | None = None,
+        timeout: Annotated[float, Gt(0), Unit("seconds")] = 10.0,
+    ) -> None:
+        check_arguments(VerdictCache, locals())
         self._size = size
         self._path = path
         self._lock = threading.Lock()

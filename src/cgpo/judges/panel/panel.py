@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -17,7 +17,7 @@ from cgpo.judges.base import Judge, check_judge
 from cgpo.judges.panel.background import in_background
 from cgpo.judges.panel.batch import Answer
 from cgpo.judges.panel.cache import DistinctSamples, VerdictCache, distinct_samples
-from cgpo.judges.panel.settings import BeyondCap, Caps, OnError, PerJudge, cap, check_all, choice
+from cgpo.judges.panel.settings import BeyondCap, Cap, Caps, Failure, OnError, PerJudge, cap, check_all, choice
 from cgpo.judges.panel.worker import JudgeWorker
 from cgpo.protocols import JudgePanel
 from cgpo.types import Outcome, Sample, Verdict, Verdicts
@@ -87,12 +87,12 @@ class Panel(JudgePanel):
     def __init__(
         self,
         judges: Mapping[str, Judge],
-        on_error: PerJudge[str] = "undecided",
+        on_error: PerJudge[Failure] = "undecided",
         short_circuit: bool = False,
         cache: VerdictCache | None = None,
-        max_calls: PerJudge[int] | None = None,
-        max_tokens: PerJudge[int] | None = None,
-        beyond_cap: str = "undecided",
+        max_calls: PerJudge[Cap] = None,
+        max_tokens: PerJudge[Cap] = None,
+        beyond_cap: Literal["undecided", "stop"] = "undecided",
         versions: Mapping[str, str] | None = None,
     ) -> None:
         if not isinstance(short_circuit, bool):
@@ -222,19 +222,19 @@ class Panel(JudgePanel):
         for level in self._levels():
             asked = [i for i in range(len(once.samples)) if i not in violated_by]
             samples, digests = [once.samples[i] for i in asked], [once.digests[i] for i in asked]
-            pending = {worker.name: worker.ask(samples, digests) for worker in level}
+            pending = {name: worker.ask(samples, digests) for name, worker in level.items()}
             for name, answer in [(name, future.result()) for name, future in pending.items()]:
                 given[name] = _spread(answer, asked, violated_by, len(once.samples))
             if self._short_circuit:
-                violated_by |= _first_violations({m.name: given[m.name] for m in level}, asked)
+                violated_by |= _first_violations({name: given[name] for name in level}, asked)
         return given
 
-    def _levels(self) -> list[list[JudgeWorker]]:
+    def _levels(self) -> list[dict[str, JudgeWorker]]:
         """The judges by cost; one level where all see everything, the cheap ones first."""
-        workers = sorted(self._workers.values(), key=lambda worker: worker.cost)
+        named = sorted(self._workers.items(), key=lambda item: item[1].cost)
         if not self._short_circuit:
-            return [workers]
-        return [list(level) for _, level in groupby(workers, key=lambda worker: worker.cost)]
+            return [dict(named)]
+        return [dict(level) for _, level in groupby(named, key=lambda item: item[1].cost)]
 
 
 def conjunction(outcomes: Sequence[Outcome]) -> Outcome:

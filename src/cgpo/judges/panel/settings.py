@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
+from typing import Annotated, Literal, TypeVar
+
+from annotated_types import Ge
 
 from cgpo.errors import UserError
 
 T = TypeVar("T")
 PerJudge = T | Mapping[str, T]
 """A setting: one value for all judges, or one by a judge's name."""
+Failure = Literal["undecided", "violated", "raise"]
+"""The words for `OnError`."""
+Cap = Annotated[int, Ge(0)] | None
+"""The most that a judge may spend; `None` for no limit."""
 
 
 class OnError(StrEnum):

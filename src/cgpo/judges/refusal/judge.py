@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Annotated
 
+from annotated_types import Ge
+
+from cgpo.bounds import Unit, check_arguments
 from cgpo.judges.base import Judge
 from cgpo.judges.refusal import phrases
 from cgpo.types import Outcome, Sample, Verdict
@@ -33,7 +37,10 @@ class RefusalRulesJudge(Judge):
         partial: whether a sentence anywhere that withholds something counts as a refusal.
     """
 
-    def __init__(self, opening: int = 250, admonitions: bool = True, partial: bool = True) -> None:
+    def __init__(
+        self, opening: Annotated[int, Ge(0), Unit("characters")] = 250, admonitions: bool = True, partial: bool = True
+    ) -> None:
+        check_arguments(RefusalRulesJudge, locals())
         self._opening = opening
         self._admonitions = admonitions
         self._partial = partial

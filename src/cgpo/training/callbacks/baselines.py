@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_types import Ge
 from lightning import LightningModule, Trainer
 
+from cgpo.bounds import Unit, check_arguments
 from cgpo.training.observer import Observer
 from cgpo.training.steps import Steps
 
@@ -20,7 +22,8 @@ class BaselinesAhead(Observer):
         updates: how many updates' prompts are taken together.
     """
 
-    def __init__(self, updates: int = 16) -> None:
+    def __init__(self, updates: Annotated[int, Ge(1), Unit("updates")] = 16) -> None:
+        check_arguments(BaselinesAhead, locals())
         self.updates = updates
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:

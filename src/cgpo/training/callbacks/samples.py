@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
 import torch
+from annotated_types import Ge
 from lightning import LightningModule
 from lightning.pytorch.loggers import WandbLogger
 
+from cgpo.bounds import Unit, check_arguments
 from cgpo.evaluation.held_out import Evaluated
 from cgpo.files import append_json_lines
 from cgpo.optimizer.calibration import calibrated_reward, log_ratio
@@ -32,7 +34,14 @@ class SampleLog(Observer):
         per_evaluation: samples of each task at an evaluation.
     """
 
-    def __init__(self, path: str, every: int = 10, per_task: int = 4, per_evaluation: int = 20) -> None:
+    def __init__(
+        self,
+        path: str,
+        every: Annotated[int, Ge(1), Unit("updates")] = 10,
+        per_task: Annotated[int, Ge(1), Unit("samples")] = 4,
+        per_evaluation: Annotated[int, Ge(1), Unit("samples")] = 20,
+    ) -> None:
+        check_arguments(SampleLog, locals())
         self.path = Path(path)
         self.every = every
         self.per_task = per_task

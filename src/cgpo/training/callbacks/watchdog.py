@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from typing import Annotated
 
+from annotated_types import Gt
 from lightning import LightningModule, Trainer
 
+from cgpo.bounds import Unit, check_arguments
 from cgpo.judges.panel.batch import active_judges
 from cgpo.tasks.expert import Expert
 from cgpo.training.observer import Observer
@@ -25,7 +28,7 @@ class Watchdog(Observer):
     a stage has lasted `after` seconds, and again whenever it has lasted twice as long as at the last time.
 
     A judge for which the run waits, and which has been at the same samples for `after` seconds, is given up
-    (`cgpo.judges.panel.worker.JudgeWorker.give_up`): the samples that it has no verdict on are undecided, and the run goes on.
+    (`JudgeWorker.give_up`): the samples that it has no verdict on are undecided, and the run goes on.
 
     It is a thread, so that it cannot see what holds the interpreter itself: a regular expression that backtracks for
     ever belongs in a process of its own (`cgpo.judges.panel.process_judge.ProcessJudge`).
@@ -35,7 +38,8 @@ class Watchdog(Observer):
         act: whether judges are given up, or only named.
     """
 
-    def __init__(self, after: float | None = 300.0, act: bool = True) -> None:
+    def __init__(self, after: Annotated[float, Gt(0), Unit("seconds")] | None = 300.0, act: bool = True) -> None:
+        check_arguments(Watchdog, locals())
         self.after = after
         self.act = act
         self._rank = 0
