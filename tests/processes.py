@@ -84,6 +84,39 @@ def run(
     return subprocess.CompletedProcess(process.args, process.wait(), out, err)
 
 
+def together(
+    count: int, module: str, *arguments: str, folder: Path, status: int = 0, seconds: float = 240
+) -> list[subprocess.CompletedProcess[str]]:
+    """Runs a module as each of some processes, which meet in a file of the folder, to their end.
+
+    Where one fails, or they take too long, all are killed.
+
+    Args:
+        count: of the processes.
+        module: what each is.
+        *arguments: of all.
+        folder: where they meet.
+        status: with which all are to end.
+        seconds: too long.
+    """
+    shared = {**os.environ, "WORLD_SIZE": str(count), "CGPO_RENDEZVOUS": f"file://{folder}/meeting"}
+    processes = [
+        Forked(module, arguments, ROOT, {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(count)
+    ]
+    deadline = time.monotonic() + seconds
+    try:
+        while time.monotonic() < deadline and None in (statuses := [process.poll() for process in processes]):
+            if set(statuses) - {None, status}:
+                break
+            time.sleep(0.02)
+    finally:
+        for process in processes:
+            process.kill_group()
+    done = [subprocess.CompletedProcess(p.args, p.wait(), *p.communicate()) for p in processes]
+    assert [each.returncode for each in done] == [status] * count, "\n".join(each.stderr for each in done)
+    return done
+
+
 @cache
 def _context() -> multiprocessing.context.ForkServerContext:
     context = multiprocessing.get_context("forkserver")

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as some
 from tests.distributed.talk_of_processes import DTYPES, tensors
-from tests.training.of_processes import together
+from tests.processes import together
 
 from cgpo.distributed.process_group import ALONE, Processes
 

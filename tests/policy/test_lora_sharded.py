@@ -1,51 +1,35 @@
 """A policy with adapters in two processes, weights shared out by FSDP2, against the same in one process."""
 
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from tests.policy.sharded_process import work
+from tests.policy.sharded_lora import work
 from tests.policy.tiny import save_tiny
+from tests.processes import together
 from transformers import AutoModelForCausalLM
 
-ROOT = Path(__file__).parents[2]
-SCRIPT = Path(__file__).with_name("sharded_process.py")
 TOKENS = torch.tensor([[5, 6, 7]])
 
 
-def two_processes(folder: Path, precision: str) -> list[dict[str, Any]]:
-    """What each of them found; both are killed where they do not end by themselves."""
-    paths = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
-    processes = [
-        subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(rank), "2", str(folder), precision],
-            env={**os.environ, "PYTHONPATH": paths},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        for rank in (0, 1)
-    ]
-    try:
-        said = [process.communicate(timeout=150)[0] for process in processes]
-    finally:
-        for process in processes:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-    assert [process.returncode for process in processes] == [0, 0], "\n".join(said)
-    return [torch.load(folder / f"found_{rank}.pt") for rank in (0, 1)]
+PRECISIONS = ("float32", "bfloat16", "mixed")
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16", "mixed"])
-def test_two_processes_find_what_one_finds(tmp_path: Path, precision: str) -> None:
-    save_tiny(tmp_path / "model")
-    found = two_processes(tmp_path, precision)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What each of two processes found, in a folder for each precision."""
+    folder = tmp_path_factory.mktemp("adapted")
+    for precision in PRECISIONS:
+        save_tiny(folder / precision / "model")
+    together(2, "tests.policy.sharded_lora", str(folder), *PRECISIONS, folder=folder)
+    return folder
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_two_processes_find_what_one_finds(folder: Path, precision: str) -> None:
+    folder /= precision
+    found: list[dict[str, Any]] = [torch.load(folder / f"found_{rank}.pt") for rank in (0, 1)]
     for each in found:
         fresh_reference, fresh_policy = each["fresh"]
         assert torch.equal(fresh_reference, fresh_policy), "fresh adapters change nothing"
@@ -55,7 +39,7 @@ def test_two_processes_find_what_one_finds(tmp_path: Path, precision: str) -> No
         assert len(each["gradients"][0]) == 28
     if precision == "mixed":  # one process that computes in bfloat16 has nothing to compare with
         return
-    alone = work(tmp_path, precision, 0, 1)
+    alone = work(folder, precision, 0, 1)
     near = {"rtol": 1e-4, "atol": 1e-5} if precision == "float32" else {"rtol": 0.1, "atol": 0.1}
     for each in found:
         for name in ("policy", "reference"):
@@ -71,8 +55,8 @@ def test_two_processes_find_what_one_finds(tmp_path: Path, precision: str) -> No
         texts = iter(alone["drawn"])
         by_row = {row: [next(texts) for _ in range(4)] for row in alone["rows"]}
         assert all(each["drawn"] == [text for row in each["rows"] for text in by_row[row]] for each in found)
-        saved = [AutoModelForCausalLM.from_pretrained(tmp_path / f"saved_by_{n}") for n in (1, 2)]
+        saved = [AutoModelForCausalLM.from_pretrained(folder / f"saved_by_{n}") for n in (1, 2)]
         first, second = (model(TOKENS).logits for model in saved)
         torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-3)
-        base = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+        base = AutoModelForCausalLM.from_pretrained(folder / "model")
         assert not torch.allclose(first, base(TOKENS).logits, atol=0.1)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests.policy.tiny import save_tiny
-from tests.training.of_processes import together
+from tests.processes import together
 
 
 @pytest.mark.parametrize(("processes", "peers"), [(2, 1), (2, 2), (4, 2)])

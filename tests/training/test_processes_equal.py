@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.training.of_processes import together
+from tests.processes import together
 from tests.training.steps_of_processes import ADAPTED, OPTIMIZERS, results
 
 ALL = tuple(OPTIMIZERS)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from tests.processes import together
 from tests.training.cases_of_processes import result
-from tests.training.of_processes import together
 from tests.training.uneven import CASES, UPDATES
 
 MODULE = "tests.training.cases_of_processes"

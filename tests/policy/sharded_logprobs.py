@@ -1,6 +1,6 @@
 """Run by `test_sharded_logprobs.py` as two processes: log-probabilities and gradients of sharded models.
 
-`python sharded.py RANK MEETING_FILE VARIANT…` prints, on rank 0, each variant's differences from one process, as JSON.
+`python -m tests.policy.sharded_logprobs VARIANT…` prints, on rank 0, how each variant differs from one process, as JSON.
 """
 
 import json
@@ -16,6 +16,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
+from cgpo.distributed.rendezvous import find_rendezvous, joined_processes
 from cgpo.policy import token_logprobs as head
 from cgpo.policy.logprobs import response_logprobs
 
@@ -89,15 +90,14 @@ def differences(variant: str, rank: int) -> dict[str, float]:
 
 
 def main() -> None:
-    rank, meeting, variants = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
+    taken = find_rendezvous()
+    assert taken is not None
     torch.set_num_threads(1)
     head.LOGIT_BUDGET = 3 * 32  # three tokens a chunk
-    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=WORLD)
-    found = {variant: differences(variant, rank) for variant in variants}
-    if rank == 0:
-        print(json.dumps(found))
-    dist.barrier()
-    dist.destroy_process_group()
+    with joined_processes(taken):
+        found = {variant: differences(variant, taken.rank) for variant in sys.argv[1:]}
+        if taken.rank == 0:
+            print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
 """One of several processes that share a policy with adapters by FSDP2; writes what it found into a folder.
 
-python sharded_process.py RANK PROCESSES FOLDER PRECISION
+python -m tests.policy.sharded_lora FOLDER PRECISION…
 """
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,11 +11,12 @@ from typing import Any
 import torch
 from tests.policy.adapted import SETTINGS, stir
 from tests.policy.tiny import PAD, prompt
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
+from cgpo.distributed.rendezvous import find_rendezvous, joined_processes
 from cgpo.policy.causal import CausalPolicy, load_policy, write_policy
 from cgpo.policy.logprobs import response_logprobs
 from cgpo.rollout import DecodingSampler
@@ -102,11 +102,15 @@ def work(folder: Path, precision: str, rank: int, processes: int) -> dict[str, A
     return found
 
 
-if __name__ == "__main__":
-    rank, processes, folder, precision = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
+def main() -> None:
+    taken = find_rendezvous()
+    assert taken is not None
     torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=processes)
-    torch.save(work(folder, precision, rank, processes), folder / f"found_{rank}.pt")
-    distributed.barrier()
-    distributed.destroy_process_group()
-    os._exit(0)  # everything is written; threads of gloo have aborted processes that ended on their own
+    with joined_processes(taken):
+        for precision in sys.argv[2:]:
+            folder = Path(sys.argv[1]) / precision
+            torch.save(work(folder, precision, taken.rank, taken.size), folder / f"found_{taken.rank}.pt")
+
+
+if __name__ == "__main__":
+    main()
