@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
+import shutil
 import sys
+import textwrap
 from itertools import pairwise
 from pathlib import Path
 
@@ -56,6 +59,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def with_model(code: str, model: Path) -> str:
+    """The code with the tiny model in the place of those that it names."""
+    for policy in POLICIES:
+        code = code.replace(policy, str(model))
+    return code
+
+
 def with_modules(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Writes the modules and YAML files of one's own that a page shows, or else those that other pages show."""
     pages = [*(other for other in PAGES if other != page), page]
@@ -78,10 +88,22 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(
 ) -> None:
     names = {"__name__": "__main__"}
     for number, block in enumerate(blocks(page, "python"), 1):
-        code = block.text
-        for policy in POLICIES:
-            code = code.replace(policy, str(model))
+        code = with_model(block.text, model)
         exec(compile(code, f"{name(page)}, Python block {number}", "exec"), names)
+
+
+def test_the_examples_of_public_names_run(folder: Path, model: Path) -> None:
+    page = (ROOT / "docs" / "reference" / "python.md").read_text()
+    shown = {}
+    for public in re.findall(r"^::: cgpo\.(\w+)$", page, re.MULTILINE):
+        text = inspect.getdoc(getattr(cgpo, public)) or ""
+        for number, code in enumerate(re.findall(r"```python\n(.*?)```", text, re.DOTALL), 1):
+            shown[f"cgpo.{public}, example {number}"] = with_model(textwrap.dedent(code), model)
+    assert {"cgpo.fit, example 1", "cgpo.Task, example 1"} <= set(shown)
+    names = {"__name__": "__main__"}  # an example may go on with what one before it made
+    for title, code in shown.items():
+        shutil.rmtree("my_policy", ignore_errors=True)
+        exec(compile(code, title, "exec"), names)
 
 
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=name)
