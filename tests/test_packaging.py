@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+import cgpo
+
 ROOT = Path(__file__).resolve().parents[1]
 CONF_FILES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "conf").rglob("*.yaml"))
 TEMPLATES = sorted(
@@ -96,6 +98,14 @@ def test_the_development_environment_is_pinned_and_names_no_machine() -> None:
     )
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["requires-python"] == ">=3.11"
+
+
+def test_the_version_has_one_place() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert "version" in project["project"]["dynamic"]
+    assert project["tool"]["hatch"]["version"]["path"] == "src/cgpo/__init__.py"
+    assert (ROOT / "src/cgpo/__init__.py").read_text().count(f'__version__ = "{cgpo.__version__}"') == 1
+    assert (ROOT / "CHANGELOG.md").read_text().split("\n## ")[1].startswith(cgpo.__version__)
 
 
 def test_make_without_a_target_explains_itself() -> None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         RAFT,
         REINFORCE,
         RLOO,
+        ConstrainedOptimizer,
         Lagrangian,
         OnlineDPO,
     )
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from cgpo.training.preemption import PreemptedError
     from cgpo.types import Outcome, Prompt, Sample, Verdict
 
-    __version__: str
+__version__ = "0.2.0"
 
 __all__ = [
     "CODPO",
@@ -63,6 +64,7 @@ __all__ = [
     "CGPOModule",
     "CausalPolicy",
     "CodeJudge",
+    "ConstrainedOptimizer",
     "Cost",
     "DecodingSampler",
     "Evaluation",
@@ -118,7 +120,7 @@ _ROOMS = {
     "judges.refusal": ("RefusalRulesJudge",),
     "optimizer": (
         *("CODPO", "CRPG", "CRRAFT", "DPO", "GRPO", "PPO", "RAFT", "REINFORCE", "RLOO"),
-        *("Lagrangian", "OnlineDPO"),
+        *("ConstrainedOptimizer", "Lagrangian", "OnlineDPO"),
     ),
     "policy.causal": ("CausalPolicy",),
     "rollout": ("DecodingSampler",),
@@ -141,14 +143,9 @@ for _name in ("torchao", "torch.utils._pytree"):
 
 
 def __getattr__(name: str) -> object:
-    if name == "__version__":
-        from importlib.metadata import version
-
-        found: object = version("cgpo")
-    elif name in _ROOM_OF:
-        found = getattr(import_module(f"{__name__}.{_ROOM_OF[name]}"), name)
-    else:
+    if name not in _ROOM_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: object = getattr(import_module(f"{__name__}.{_ROOM_OF[name]}"), name)
     globals()[name] = found
     return found
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,6 +12,7 @@ from annotated_types import Ge
 from rich.console import Group, RenderableType
 from torch import nn
 
+from cgpo import __version__
 from cgpo.api.arguments import check_call
 from cgpo.api.models import loaded_policy, local_path
 from cgpo.api.results import Result
@@ -140,7 +140,6 @@ def evaluate(
         if not held_out:
             raise UserError("evaluate.tasks: none has two held-out prompts; give a task more, Task(…, held_out=…)")
         _check_criteria(criteria, [task.expert for task in held_out])
-        made = make_run_folder(None if folder is None else Path(folder))
         settings = Settings(
             seed=seed,
             pass_at=_pass_at(pass_at, samples),
@@ -148,6 +147,7 @@ def evaluate(
             resamples=resamples,
             measures=measures or {},
         )
+        made = make_run_folder(None if folder is None else Path(folder))
         comparison = Comparison(held_out, settings, SampleFile(made / "samples.jsonl", keep), say)
         against = None if base is None else base.load()
         first = against or next(iter(candidates.values())).load()
@@ -167,7 +167,7 @@ def evaluate(
             "win_by": criteria,
             "seed": seed,
             "resamples": resamples,
-            "version": version("cgpo"),
+            "version": __version__,
             "command": "cgpo.evaluate",
         }
         write_summary(made / "evaluation.json", written)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 
+from cgpo import __version__
 from cgpo.cli.verb import Verb
 from cgpo.errors import choose
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None, program: Sequence[str] = ("cgpo
     if name in ("-h", "--help", "help"):
         run_verb(find(rest[0]), ["--help"], (*program, rest[0])) if rest and rest[0] in NAMES else print(help_page())
     elif name == "--version":
-        print(f"cgpo {version('cgpo')}")
+        print(f"cgpo {__version__}")
     elif name.partition("=")[0] in ("-sc", "--shell-completion"):
         from cgpo.cli.completion import complete
 
@@ -114,7 +114,7 @@ def help_page() -> str:
     lines += [
         "",
         "cgpo VERB --help explains a verb; cgpo --version says which version this is.",
-        'Completion in bash: eval "$(cgpo -sc install=bash)"; in fish: cgpo -sc install=fish | source',
+        'Completion: eval "$(cgpo -sc install=bash)", cgpo -sc install=fish | source',
     ]
     return "\n".join(lines)
 

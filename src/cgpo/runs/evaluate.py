@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Any
 
 from omegaconf import DictConfig
 
+from cgpo import __version__
 from cgpo.build.artifacts import resolved
 from cgpo.build.devices import training_device
 from cgpo.build.evaluation import held_out_tasks, settings_of
@@ -57,7 +57,7 @@ def evaluate(config: EvaluateConfig, session: Session, command: str) -> Mapping[
         "win_by": list(settings.win_by),
         "seed": config.seed,
         "resamples": settings.resamples,
-        "version": version("cgpo"),
+        "version": __version__,
         "command": command,
     }
     write_summary(session.folder / "evaluation.json", written)
