@@ -17,7 +17,7 @@ from cgpo.build.devices import training_device
 from cgpo.config import Precision, Strategy, TrainerConfig
 from cgpo.distributed.rendezvous import Rendezvous, broadcast, find_rendezvous, joined_processes
 from cgpo.errors import UserError
-from cgpo.runs.folder import make_run_folder, write_record
+from cgpo.runs.folder import make_run_folder, refuse_if_taken, write_record
 from cgpo.runs.resume import alone_in, check_same, is_complete
 from cgpo.training.callbacks import (
     Checkpoints,
@@ -93,32 +93,41 @@ class Begun:
         return is_complete(self.folder)
 
 
-def begin(folder: str | PathLike[str] | None, record: Mapping[str, Any], resume: bool, place: Place) -> Begun:
-    """Claims a run's folder, or finds the one that goes on; all processes together.
+def find_begun(folder: str | PathLike[str] | None, record: Mapping[str, Any], resume: bool) -> Begun | None:
+    """Finds the run that is to go on; `None` where there is none, and a new one may lie there.
 
     Args:
         folder: of the run; `None` for a new one by the time.
         record: what the run is made of.
         resume: whether a run that was begun goes on.
-        place: where it takes place.
 
     Raises:
         UserError: the folder holds a run, and it is not to go on, or was begun with something else.
     """
-    if resume and folder is None:
-        raise UserError("fit.resume: name the run that is to go on, folder=…")
-    begun = broadcast(_claimed(folder, record, resume) if place.first else None)
-    assert begun is not None
-    return begun
-
-
-def _claimed(folder: str | PathLike[str] | None, record: Mapping[str, Any], resume: bool) -> Begun:
-    if resume and folder is not None and (Path(folder) / "config.yaml").is_file():
+    if folder is None:
+        if resume:
+            raise UserError("fit.resume: name the run that is to go on, folder=…")
+        return None
+    if resume and (Path(folder) / "config.yaml").is_file():
         check_same(Path(folder), OmegaConf.create(dict(record)))
         return Begun(Path(folder), resumed=True)
-    made = make_run_folder(None if folder is None else Path(folder))
-    write_record(made, yaml_of(record))
-    return Begun(made, resumed=False)
+    refuse_if_taken(Path(folder))
+    return None
+
+
+def claim(folder: str | PathLike[str] | None, record: Mapping[str, Any], place: Place) -> Begun:
+    """Makes a new run's folder, and writes down what it is made of; all processes together.
+
+    Raises:
+        UserError: another run has it, or it cannot be made.
+    """
+    made: Path | None = None
+    if place.first:
+        made = make_run_folder(None if folder is None else Path(folder))
+        write_record(made, yaml_of(record))
+    found = broadcast(made)
+    assert found is not None
+    return Begun(found, resumed=False)
 
 
 def alone(begun: Begun, place: Place) -> AbstractContextManager[None]:

@@ -15,12 +15,13 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
 from cgpo.api.arguments import check_call
-from cgpo.api.beginning import Precision, Strategy, alone, begin, find_place, watching
+from cgpo.api.beginning import alone, claim, find_begun, find_place, watching
 from cgpo.api.configured import or_configuration
 from cgpo.api.models import loaded_policy
 from cgpo.api.record import record_of
 from cgpo.api.runs import Run, load_run
 from cgpo.api.screen import on_screen
+from cgpo.config import Precision, Strategy
 from cgpo.errors import UserError
 from cgpo.policy.causal import CausalPolicy
 from cgpo.progress import say
@@ -154,17 +155,19 @@ def fit(
     every = updates // 2 if evaluate_every is None else evaluate_every
     evaluator = Evaluator(evaluated, evaluated_during, every, measures)
     with on_screen(progress), find_place(strategy, precision, accelerator) as place:
-        begun = begin(folder, record, resume, place)
-        if begun.ended:
+        begun = find_begun(folder, record, resume)
+        if begun is not None and begun.ended:
             say(f"{begun.folder}: this run has come to its end already")
             return load_run(begun.folder)
+        loaded = _loaded(policy, "bfloat16" if precision == "bf16-true" else dtype, lora)
+        experts = bind_tasks(listed, loaded, panel)
+        begun = begun or claim(folder, record, place)
         callbacks_of_run = watching(begun.folder, evaluator, checkpoint_every, callbacks)
         with alone(begun, place):
             resume_point = find_resume_point(begun.folder, callbacks_of_run, place.first, begun.resumed)
-            loaded = _loaded(policy, "bfloat16" if precision == "bf16-true" else dtype, lora)
             module = CGPOModule(
                 loaded,
-                bind_tasks(listed, loaded, panel),
+                experts,
                 update or ConstrainedUpdate(recompute_logprobs=_is_half(loaded) or precision == "bf16-mixed"),
                 partial(torch.optim.AdamW, lr=learning_rate, weight_decay=weight_decay),
                 WarmupCosine(updates, warmup_steps, final_factor),

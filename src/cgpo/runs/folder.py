@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
@@ -23,16 +23,22 @@ DEFAULT = re.compile(r"runs/\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d")
 
 
 class NeverOverwrite(Callback):
-    """Stops before Hydra writes its first file if the folder holds a run.
+    """Stops before Hydra writes its first file if the folder holds a run, or the configuration is wrong.
 
     The default folder, named after the second in which the run starts, gets a number where another run has it.
+
+    Attributes:
+        check: is given what Hydra composed before there is a folder, and exits where it is wrong; the command sets it.
     """
+
+    check: ClassVar[Callable[[DictConfig], None]] = staticmethod(lambda config: None)
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Of a single run; processes that a launcher started take the folder that the first of them takes."""
         taken = find_rendezvous()
         if supervised():
             return
+        type(self).check(config)
         if taken is None or taken.size == 1 or config.hydra.job.config_name != "train":
             with _said_by_exit():
                 config.hydra.run.dir = _folder(config)
@@ -85,7 +91,7 @@ def make_run_folder(name: str | Path | None = None) -> Path:
     folder = Path(time.strftime("runs/%Y-%m-%d/%H-%M-%S") if name is None else name)
     if DEFAULT.fullmatch(str(folder)):
         return _made_anew(folder)
-    _refuse_if_taken(folder)
+    refuse_if_taken(folder)
     _make(folder)
     return folder
 
@@ -111,7 +117,12 @@ def _make(folder: Path) -> bool:
     return True
 
 
-def _refuse_if_taken(folder: Path) -> None:
+def refuse_if_taken(folder: Path) -> None:
+    """Asserts that a folder holds no run.
+
+    Raises:
+        UserError: it does.
+    """
     # What Hydra leaves of a command that failed at start-up is no run.
     places = [folder, *(child for child in folder.glob("[!.]*") if child.is_dir())]
     if any((place / name).exists() for place in places for name in OWN):
