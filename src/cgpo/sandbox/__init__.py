@@ -1,1 +1,1 @@
-"""Programs of strangers, run in isolation (bubblewrap) and tested by a process that they cannot reach."""
+"""Runs untrusted programs in isolation (bubblewrap), tested by a process that they cannot reach."""

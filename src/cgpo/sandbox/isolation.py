@@ -1,9 +1,9 @@
-"""How a Python is shut off from the machine before it runs a program that a model wrote.
+"""Shuts a Python off from the machine before it runs a program that a model wrote.
 
 Inside bubblewrap there is no network, no file but a read-only Python and a private `/tmp`, no environment, no
 capability, no process of the host, and no way to a new user namespace. Root first becomes uid 65534; an ordinary user
-stays what it is, in a namespace of its own. Where the machine cannot do that the judge refuses to run; the way around
-has to be named in full, and warns whenever it is taken.
+keeps its identity, in a namespace of its own. If the machine cannot do that, the judge refuses to run. The option that
+runs programs without isolation has to be spelled out in full, and warns whenever it is used.
 """
 
 from __future__ import annotations
@@ -28,12 +28,15 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def isolated_python(isolation: str = BUBBLEWRAP) -> list[str]:
-    """The command, up to Python's own arguments, that starts an isolated Python 3.9 or later.
+    """Returns the command, up to Python's own arguments, that starts an isolated Python 3.9 or later.
 
-    As root it is one that an ordinary user may read.
+    For root it is a Python that an ordinary user may read.
+
+    Args:
+        isolation: `bubblewrap` or `none_i_accept_the_risk`.
 
     Raises:
-        UserError: there is none, the machine lacks what isolation needs, or no such isolation is known.
+        UserError: there is no such Python or isolation, or the machine lacks what isolation needs.
     """
     if isolation == NONE:
         _LOGGER.warning(
@@ -61,7 +64,7 @@ def isolated_python(isolation: str = BUBBLEWRAP) -> list[str]:
 
 
 def private_folder() -> tempfile.TemporaryDirectory[str]:
-    """A folder for programs that run without isolation, removed with the object; root gives it to uid 65534."""
+    """Makes a folder for programs that run without isolation, removed with the object; root gives it to uid 65534."""
     folder = tempfile.TemporaryDirectory(prefix="cgpo-code-", ignore_cleanup_errors=True)
     if os.geteuid() == 0:
         os.chown(folder.name, _NOBODY, _NOBODY)
@@ -88,7 +91,7 @@ def _as_nobody() -> list[str]:
 
 
 def _problem(command: list[str]) -> str:
-    """Why a Python does not start, in a line; empty where it does."""
+    """Returns why a Python does not start, in one line; an empty text if it does."""
     try:
         tried = subprocess.run(
             [*command, "-c", _PROBE],

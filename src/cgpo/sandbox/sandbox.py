@@ -1,6 +1,6 @@
-"""Runs untrusted programs against tests from a warm process that is shut off from the machine: one fork of it a run.
+"""Runs untrusted programs against tests in forks of a warm process that is shut off from the machine.
 
-`cgpo.sandbox.isolation` says what the process cannot reach, `cgpo.sandbox.inside` why a pass cannot be forged.
+`cgpo.sandbox.isolation` describes what the process cannot reach, `cgpo.sandbox.inside` why a pass cannot be forged.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from cgpo.sandbox.isolation import BUBBLEWRAP, NONE, isolated_python, private_fo
 _START_SECONDS = 20.0
 _GRACE_SECONDS = 5.0
 _INSIDE = (messages, script, program, streams, tester, seccomp, process_tree, zygote)
-"""The modules of the warm process, each behind those that it imports; the last one has its `main`."""
+"""The modules of the warm process, each after those that it imports; the last one contains `main`."""
 _BOOTSTRAP = """
 import sys, json, types
 sys.path[:] = [p for p in sys.path if p]
@@ -43,20 +43,20 @@ module.main(fds, limits)
 
 
 class SandboxError(RuntimeError):
-    """The sandbox itself failed: this says nothing about the program."""
+    """The sandbox itself failed, which says nothing about the program."""
 
 
 @dataclass(frozen=True)
 class Tests:
-    """What a program is run against.
+    """The tests that a program is run against.
 
     Attributes:
-        sources: each one test: an assertion; with `entry_point` the definition of `check(candidate)`; with `inputs` the
-            text that the program should print.
-        setup: run before the tests, and before the program.
-        entry_point: the function that is handed to `check`; empty where the tests call by name.
-        prefix: trusted code whose names the tests may use; the program goes on after it, where the two fit.
-        inputs: for each test what the program, run as a script, reads; empty where the program is not a script.
+        sources: one entry per test: an assertion; with `entry_point` the definition of `check(candidate)`; with
+            `inputs` the text that the program should print.
+        setup: code that is run before the tests, and before the program.
+        entry_point: the function that is passed to `check`; empty if the tests call it by name.
+        prefix: trusted code whose names the tests may use; the program continues it, if the two fit together.
+        inputs: for each test what the program, run as a script, reads; empty if the program is not a script.
     """
 
     sources: tuple[str, ...]
@@ -68,15 +68,15 @@ class Tests:
 
 @dataclass(frozen=True)
 class Report:
-    """What became of a program.
+    """The result of a run.
 
     Attributes:
-        problems: for each test that was run, `None` or the problem in a line.
-        timed_out: the run was ended at its time limit.
-        out_of_memory: the run was ended at its memory limit.
-        load_problem: why the program could not be loaded.
-        complete: the tester came to the end of its tests.
-        judge_problem: the tests ask for something that the sandbox cannot do.
+        problems: for each test that was run, `None` or the problem in one line.
+        timed_out: whether the run was ended at its time limit.
+        out_of_memory: whether the run was ended at its memory limit.
+        load_problem: why the program could not be loaded, if it could not.
+        complete: whether the tester reached the end of its tests.
+        judge_problem: what the tests ask for that the sandbox cannot do, if anything.
     """
 
     problems: tuple[str | None, ...]
@@ -88,13 +88,13 @@ class Report:
 
 
 class Sandbox:
-    """One warm sandbox; runs one program at a time, so use one for each thread.
+    """A warm sandbox that runs one program at a time, so each thread needs its own.
 
     Args:
-        timeout: wall-clock seconds a run.
-        memory_mb: memory of a run, all its processes and files together, and the address space of each.
-        processes: most processes and threads of a run; without isolation of all that the user runs.
-        isolation: `bubblewrap`, or `none_i_accept_the_risk`, which warns and goes on without it.
+        timeout: the wall-clock seconds that a run may take.
+        memory_mb: the memory of a run, of all its processes and files together, and the address space of each process.
+        processes: the most processes and threads of a run; without isolation, of everything that the user runs.
+        isolation: `bubblewrap`, or `none_i_accept_the_risk`, which warns and continues without isolation.
 
     Raises:
         UserError: this machine cannot isolate programs; the message says what to install or to enable.
@@ -120,7 +120,7 @@ class Sandbox:
             raise UserError(f"the code judge cannot run programs here: {error}") from None
 
     def start(self) -> None:
-        """Starts the warm process, if it does not run."""
+        """Starts the warm process, unless it is running."""
         if self._process is not None and self._process.poll() is None:
             return
         self._end()
@@ -182,7 +182,7 @@ class Sandbox:
             self._folder.cleanup()
 
     def interrupt(self) -> None:
-        """Kills the warm process, whatever it runs; from another thread than that of `run`, which then fails."""
+        """Kills the warm process, whatever it runs; called by another thread than that of `run`, which then fails."""
         if (process := self._process) is not None and process.poll() is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -198,7 +198,7 @@ class Sandbox:
             self._process = None
 
     def _collect(self, deadline: float) -> tuple[bytes, bytes]:
-        """The status byte that ends a run, and all that the tester reported until then."""
+        """Returns the status byte that ends a run, and everything that the tester reported until then."""
         report, control = self._fds["report"], self._fds["status"]
         parts: list[bytes] = []
         while True:
@@ -228,7 +228,7 @@ class Sandbox:
 
 
 def _sources() -> list[tuple[str, str | None]]:
-    """Name and source of every module of the warm process, behind their packages, which are empty there."""
+    """Returns name and source of every module of the warm process, after their packages, which are empty there."""
     parts = inside.__name__.split(".")
     packages = [".".join(parts[: i + 1]) for i in range(len(parts))]
     return [*((package, None) for package in packages), *((m.__name__, inspect.getsource(m)) for m in _INSIDE)]
@@ -240,7 +240,7 @@ def _frame(message: Any) -> bytes:
 
 
 def _report(data: bytes, nonce: str, count: int, status: bytes) -> Report:
-    """Reads the tester's frames; one cut off in the middle, by a kill, is left out."""
+    """Reads the tester's frames, leaving out one that a kill cut off in the middle."""
     problems: list[str | None] = []
     load_problem = judge_problem = None
     complete = False

@@ -1,4 +1,4 @@
-"""Values on their way between two processes that do not trust each other: plain data, never pickles."""
+"""Passes values between two processes that do not trust each other, as plain data and never as pickles."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import json
 import os
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 LARGEST_MESSAGE = 1 << 26
 
 
 class GoneError(Exception):
-    """The other process has ended, or does not keep to the protocol."""
+    """The other process has ended, or violates the protocol."""
 
 
 class Link:
@@ -26,7 +26,7 @@ class Link:
         self.write_fd = write_fd
 
     def send(self, message: Any) -> None:
-        """Writes one message; `GoneError` where nobody reads any more."""
+        """Writes one message; raises `GoneError` if nobody reads any more."""
         data = json.dumps(message).encode()
         data = struct.pack("<I", len(data)) + data
         try:
@@ -36,7 +36,7 @@ class Link:
             raise GoneError(str(error)) from None
 
     def receive(self) -> Any:
-        """Reads one message; `GoneError` at the end of the stream or on a malformed one."""
+        """Reads one message; raises `GoneError` at the end of the stream or if the message is malformed."""
         (length,) = struct.unpack("<I", self._read(4))
         if length > LARGEST_MESSAGE:
             raise GoneError("message too large")
@@ -46,7 +46,7 @@ class Link:
             raise GoneError("malformed message") from error
 
     def _read(self, count: int) -> bytes:
-        parts = []
+        parts: list[bytes] = []
         while count:
             try:
                 part = os.read(self.read_fd, min(count, 1 << 20))
@@ -63,7 +63,7 @@ _SEQUENCES = {"l": list, "t": tuple, "s": set, "z": frozenset, "q": collections.
 
 
 def encode(value: Any, refer: Callable[[Any], list[Any]]) -> Any:
-    """A value as JSON. What is not plain data goes by reference: `refer` answers its tagged number."""
+    """Encodes a value as JSON; what is not plain data goes by reference, as the tagged number that `refer` returns."""
     if value is None or isinstance(value, (bool, str, float)):
         return value
     if isinstance(value, int):
@@ -77,26 +77,27 @@ def encode(value: Any, refer: Callable[[Any], list[Any]]) -> Any:
     if isinstance(value, fractions.Fraction):
         return ["F", hex(value.numerator), hex(value.denominator)]
     if isinstance(value, dict):
-        return ["d", *([encode(k, refer), encode(v, refer)] for k, v in value.items())]
+        entries = cast("dict[Any, Any]", value).items()
+        return ["d", *([encode(k, refer), encode(v, refer)] for k, v in entries)]
     for tag, kind in _SEQUENCES.items():
         if isinstance(value, kind):
-            return [tag, *(encode(item, refer) for item in value)]
+            return [tag, *(encode(item, refer) for item in cast("list[Any]", value))]
     return refer(value)
 
 
 def decode(data: Any, resolve: Callable[[list[Any]], Any]) -> Any:
-    """The value of `encode`; `resolve` answers what a tagged number refers to.
+    """Decodes what `encode` made; `resolve` returns what a tagged number refers to.
 
-    Builds exact builtin types only, so that comparing two results never runs code of the sender.
+    It builds exact builtin types only, so that comparing two results never runs code of the sender.
     """
     if not isinstance(data, list):
         if isinstance(data, dict):
             raise GoneError("malformed value")
         return data
     try:
-        tag, *rest = data
+        tag, *rest = cast("list[Any]", data)
         if tag in _SEQUENCES:
-            return _SEQUENCES[tag](decode(item, resolve) for item in rest)
+            return cast("Any", _SEQUENCES[tag](decode(item, resolve) for item in rest))
         if tag == "d":
             return {decode(k, resolve): decode(v, resolve) for k, v in rest}
         if tag == "i":
@@ -111,4 +112,4 @@ def decode(data: Any, resolve: Callable[[list[Any]], Any]) -> Any:
             return fractions.Fraction(int(rest[0], 16), int(rest[1], 16))
     except (ValueError, TypeError, IndexError, ArithmeticError) as error:
         raise GoneError(f"malformed value: {error}") from None
-    return resolve(data)
+    return resolve(cast("list[Any]", data))

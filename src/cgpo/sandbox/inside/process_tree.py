@@ -1,4 +1,4 @@
-"""What the warm process does around a run: limits, the memory of all processes, ending them, wiping their files."""
+"""Limits the processes of a run, measures their memory, ends them, and wipes their files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST_ENTRIES = 1000
 
 
 def limit(limits: dict[str, Any]) -> None:
-    """Sets the limits of one process of a run."""
+    """Sets the limits of a process of a run."""
     for name, value in [
         ("CPU", int(limits["seconds"]) + 1),
         ("AS", limits["bytes"]),
@@ -28,7 +28,7 @@ def limit(limits: dict[str, Any]) -> None:
 
 
 def close_all_but(*kept: int) -> None:
-    """Closes every file descriptor above 2 but some."""
+    """Closes every file descriptor above 2 except some."""
     last = 2
     for fd in sorted(kept):
         os.closerange(last + 1, fd)
@@ -37,9 +37,9 @@ def close_all_but(*kept: int) -> None:
 
 
 def memory(limits: dict[str, Any]) -> int:
-    """Bytes that the processes of a run hold together, the files in their folder included.
+    """Returns the bytes that the processes of a run use together, including the files in their folder.
 
-    A page that forked processes share counts for each.
+    A page that forked processes share counts for each of them.
     """
     kilobytes = 0
     for pid in _others(limits["alone"]):
@@ -52,11 +52,11 @@ def memory(limits: dict[str, Any]) -> int:
 
 
 def kill_everything(alone: bool) -> None:
-    """Kills every process of the run, and waits for the last.
+    """Kills every process of the run, and waits for the last one.
 
     Args:
-        alone: this process is number 1 of its namespace, so that whoever else is there belongs to the run. Otherwise
-            its descendants do.
+        alone: whether this process is number 1 of its namespace, so that every other process belongs to the run.
+            Otherwise its descendants do.
     """
     while True:
         if alone:
@@ -75,7 +75,7 @@ def kill_everything(alone: bool) -> None:
 
 
 def wiped(folder: str) -> bool:
-    """Empties a folder; `False` where there is too much in it or it resists: then the sandbox is made anew."""
+    """Empties a folder; returns `False` if it contains too much or resists, so that a new sandbox is made."""
     entries = 0
     try:
         for parent, folders, names in os.walk(folder, topdown=True):
@@ -102,12 +102,11 @@ def _others(alone: bool) -> list[int]:
 
 
 def _descendants(pids: list[int]) -> list[int]:
-    parents = {}
+    parents: dict[int, int] = {}
     for pid in pids:
         with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb") as stat:
             parents[pid] = int(stat.read().rpartition(b")")[2].split()[1])
-    found, added = [os.getpid()], True
-    while added:
-        added = [pid for pid, parent in parents.items() if parent in found and pid not in found]
+    found = [os.getpid()]
+    while added := [pid for pid, parent in parents.items() if parent in found and pid not in found]:
         found += added
     return found[1:]

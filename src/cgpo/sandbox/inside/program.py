@@ -1,4 +1,4 @@
-"""The process of the program under test: it loads the program and answers calls into it."""
+"""The process of the program under test, which loads the program and answers calls into it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MOST_ITEMS = 1_000_000
 
 
 def serve(link: Link, work: dict[str, Any]) -> None:
-    """Waits for the tester's word, loads the program, then answers requests until the tester is gone."""
+    """Waits for the tester to begin, loads the program, and answers requests until the tester is gone."""
     link.receive()
     namespace: dict[str, Any] = {"__name__": "program"}
     with contextlib.suppress(Exception):  # it may need names of the program: the tester runs it too
@@ -20,7 +20,7 @@ def serve(link: Link, work: dict[str, Any]) -> None:
     objects = _Objects(link)
     try:
         exec(_compiled(work["prefix"], work["program"]), namespace)
-        answer = ["ok", [name for name in namespace if isinstance(name, str)], []]
+        answer: list[Any] = ["ok", [name for name in namespace if type(name) is str], []]
     except BaseException as error:
         answer = _error(error)
     while True:
@@ -38,7 +38,7 @@ def serve(link: Link, work: dict[str, Any]) -> None:
 
 
 def _compiled(prefix: str, program: str) -> Any:
-    """The program after the beginning that the prompt shows, or alone where the two do not fit."""
+    """Compiles the program after the beginning that the prompt shows, or alone if the two do not fit together."""
     if prefix:
         with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
             return compile(prefix + "\n" + program, "<program>", "exec")
@@ -63,7 +63,7 @@ class _Objects:
         self.numbers: dict[int, int] = {}
 
     def answer(self, request: list[Any], namespace: dict[str, Any]) -> list[Any]:
-        """The encoded result of one request, and what became of the arguments that can change."""
+        """Returns the encoded result of one request, and the arguments that it changed in place."""
         verb, *rest = request
         if verb == "global":
             return ["ok", self.encode(namespace[rest[0]]), []]
@@ -109,7 +109,8 @@ def _apply(verb: str, target: Any, arguments: list[Any]) -> Any:
     if verb == "setattr":
         return setattr(target, *arguments)
     if verb == "list":
-        return list(itertools.islice(target, _MOST_ITEMS))
+        items: list[Any] = list(itertools.islice(target, _MOST_ITEMS))
+        return items
     if verb == "next":
         return next(target)
     if verb == "len":

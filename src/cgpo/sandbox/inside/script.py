@@ -1,4 +1,4 @@
-"""The process of a program that is a script: it runs it anew for each input, each time in a process of its own."""
+"""The process of a program that is a script, which is run anew for each input, in a new process each time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PART, _LARGEST_PIPE = 1 << 16, 1 << 20
 
 
 def serve(link: Link, work: dict[str, Any]) -> None:
-    """Answers each input, until the tester is gone, with exit status, output and the last line of the errors."""
+    """Answers each input with exit status, output and the last line of the errors, until the tester is gone."""
     with contextlib.suppress(GoneError):
         while True:
             text = link.receive()
@@ -32,12 +32,12 @@ def run(program: str, text: str) -> list[Any]:
     """Runs a program as a script.
 
     Args:
-        program: its source.
-        text: what it reads from standard input.
+        program: the source.
+        text: what the program reads from standard input.
 
     Returns:
-        The exit status (a signal's number, negative, where one ended it), what it printed (`None` where that is more
-        than `LARGEST_OUTPUT` bytes), and the last line of what it wrote to standard error.
+        The exit status (a signal's number, negative, if one ended it), what it printed (`None` if that is more than
+        `LARGEST_OUTPUT` bytes), and the last line of what it wrote to standard error.
     """
     stdin, stdout, stderr = (os.pipe() for _ in range(3))
     child = os.fork()
@@ -62,7 +62,7 @@ def run(program: str, text: str) -> list[Any]:
 
 
 def _main(program: str) -> int:
-    """Runs the program as the interpreter would, to its exit functions and its threads' ends; the exit status."""
+    """Runs the program as the interpreter would, with exit functions and threads, and returns the exit status."""
     module = types.ModuleType("__main__")
     sys.modules["__main__"] = module
     sys.argv = ["main.py"]
@@ -77,7 +77,7 @@ def _main(program: str) -> int:
         traceback.print_exc()
         status = 1
     threading._shutdown()  # pyright: ignore
-    atexit._run_exitfuncs()
+    atexit._run_exitfuncs()  # pyright: ignore
     for stream in (sys.stdout, sys.__stdout__, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):  # the program may have closed or replaced it
             stream.flush()  # pyright: ignore
@@ -85,7 +85,7 @@ def _main(program: str) -> int:
 
 
 def _converse(child: int, text: bytes, stdin: int, stdout: int, stderr: int) -> tuple[bytes, bytes]:
-    """Feeds a process and reads it until it ends: a grandchild that keeps the pipes open does not keep us waiting."""
+    """Feeds a process and reads it until it ends, even if a grandchild keeps the pipes open."""
     watch = os.pidfd_open(child)
     parts = {stdout: bytearray(), stderr: bytearray()}
     for fd in (stdin, stdout, stderr):
@@ -107,7 +107,7 @@ def _converse(child: int, text: bytes, stdin: int, stdout: int, stderr: int) -> 
 
 
 def _read(fd: int, into: bytearray, to_the_end: bool) -> bool:
-    """Reads once, or as much as a pipe can hold; whether there may be more."""
+    """Reads once, or as much as a pipe can hold, and returns whether there may be more."""
     for _ in range(_LARGEST_PIPE // _PART + 1 if to_the_end else 1):
         try:
             part = os.read(fd, _PART)
@@ -120,7 +120,7 @@ def _read(fd: int, into: bytearray, to_the_end: bool) -> bool:
 
 
 def _write(fd: int, text: bytes) -> bytes:
-    """Writes what fits; what is left of the text, nothing where nobody reads it."""
+    """Writes what fits, and returns the rest of the text; nothing if nobody reads it."""
     try:
         return text[os.write(fd, text[:_PART]) :]
     except BlockingIOError:

@@ -1,7 +1,7 @@
-"""System calls that no run may make: those that reach another process or run, or memory that no limit counts.
+"""Forbids the system calls that reach another process or run, or memory that no limit counts.
 
-What a process may do to its neighbours is closed twice, since they are not dumpable; what outlives a run (System V and
-POSIX message queues and memory, keyrings) and what no limit counts (memory files) is closed here alone.
+Access to other processes is closed twice, since they are not dumpable either. What outlives a run (System V and POSIX
+message queues and memory, keyrings) and what no limit counts (memory files) is closed only here.
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ class _Program(ctypes.Structure):
 
 
 def install() -> None:
-    """Filters the system calls of this process and of all that it forks; there is no way back.
+    """Filters the system calls of this process and of all that it forks, for good.
 
     Raises:
-        OSError: the kernel or the processor has no such filters.
+        OSError: the kernel or the processor does not support such filters.
     """
     machine = os.uname().machine
     if machine not in _ARCHITECTURES:

@@ -1,9 +1,9 @@
-"""The tester of a script: what it printed for each input against what it should have printed."""
+"""The tester of a script, which compares what it printed for each input with what it should have printed."""
 
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import Any, cast
 
 from cgpo.sandbox.inside.messages import GoneError, Link
 
@@ -11,7 +11,7 @@ _SHOWN = 60
 
 
 def run(link: Link, report: Link, work: dict[str, Any]) -> None:
-    """Sends the inputs one after another and reports each: `None` for a pass, else the problem."""
+    """Sends the inputs one after another and reports for each `None` for a pass, or the problem."""
     for number, expected in enumerate(work["sources"]):
         try:
             link.send(work["inputs"][number])
@@ -23,7 +23,7 @@ def run(link: Link, report: Link, work: dict[str, Any]) -> None:
 
 
 def difference(printed: str, expected: str) -> str | None:
-    """Where an output is not what it should be; white space at the ends of lines and empty last lines are forgiven."""
+    """Describes where an output is wrong; white space at the ends of lines and empty last lines are forgiven."""
     got, want = _lines(printed), _lines(expected)
     for number, (a, b) in enumerate(itertools.zip_longest(got, want), start=1):
         if a is None:
@@ -36,9 +36,10 @@ def difference(printed: str, expected: str) -> str | None:
 
 
 def _problem(answer: Any, expected: str) -> str | None:
-    if not isinstance(answer, list) or len(answer) != 3 or not isinstance(answer[0], int):
+    parts = cast("list[Any]", answer) if isinstance(answer, list) else []
+    if len(parts) != 3 or not isinstance(parts[0], int):
         raise GoneError("malformed answer")
-    status, printed, error = answer
+    status, printed, error = parts
     if printed is None:
         return "the output is too large"
     if status:

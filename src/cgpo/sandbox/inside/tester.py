@@ -1,4 +1,4 @@
-"""The tester's process: runs the tests against a stand-in of the program, and compares with its own interpreter."""
+"""The tester's process, which runs the tests against proxies of the program's objects, in its own interpreter."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import builtins
 import importlib
 import traceback
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 from cgpo.sandbox.inside.messages import GoneError, Link, decode, encode
 
@@ -19,11 +19,11 @@ _ALWAYS = {"__name__", "__builtins__", "__doc__", "__file__"}
 
 
 class UnsendableError(Exception):
-    """A test hands the program something that cannot leave the tester: the judge cannot tell."""
+    """A test passes the program something that cannot leave the tester, so that the judge cannot decide."""
 
 
-class Stand:
-    """Stands for an object of the program: every operation is a message. It equals nothing but itself."""
+class Proxy:
+    """A proxy of an object of the program: every operation is a message. It equals nothing but itself."""
 
     def __init__(self, program: Program, number: int) -> None:
         object.__setattr__(self, "_program", program)
@@ -58,7 +58,7 @@ class Stand:
         return str(self._program.ask("repr", self._number))
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is Stand and other._number == self._number
+        return type(other) is Proxy and other._number == self._number
 
     def __hash__(self) -> int:
         return hash(self._number)
@@ -73,22 +73,22 @@ class Program:
         self.names: frozenset[str] = frozenset()
 
     def start(self) -> None:
-        """Lets the program load; raises what it raised."""
+        """Makes the program load; raises what it raised."""
         self.link.send("start")
         self.names = frozenset(self._answer([])[0])
 
     def look_up(self, name: str) -> Any:
-        """A global of the program."""
+        """Returns a global of the program."""
         self.link.send(["global", name])
         return self._decode(self._answer([])[0])
 
     def ask(self, verb: str, number: int, *arguments: Any) -> Any:
-        """One operation on an object of the program."""
+        """Performs one operation on an object of the program."""
         self.link.send([verb, number, [self._encode(a) for a in arguments]])
         return self._decode(self._answer([])[0])
 
     def call(self, number: int, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        """Calls; lists, dictionaries and sets that the program changed in place change here too."""
+        """Calls a function; lists, dictionaries and sets that the program changes in place change here too."""
         sent = [self._encode(a) for a in arguments]
         self.link.send(["call", number, sent, {name: self._encode(value) for name, value in named.items()}])
         result, changed = self._answer(sent)
@@ -100,13 +100,13 @@ class Program:
     def _answer(self, sent: list[Any]) -> tuple[Any, list[Any]]:
         while True:
             try:
-                kind, first, second = self.link.receive()
+                kind, first, second = cast("tuple[Any, Any, Any]", self.link.receive())
                 if kind == "ok":
                     return first, list(second)
                 if kind == "error":
                     error = _exception([str(name) for name in first], str(second))
                     break
-                function = self.functions[first]
+                function: Callable[..., Any] = self.functions[first]
                 arguments = [self._decode(a) for a in second]
             except (ValueError, TypeError, IndexError) as problem:
                 raise GoneError(f"malformed answer: {problem}") from None
@@ -123,7 +123,7 @@ class Program:
         return decode(data, self._resolve)
 
     def _refer(self, value: Any) -> list[Any]:
-        if type(value) is Stand:
+        if type(value) is Proxy:
             return ["p", value._number]
         if not callable(value):
             raise UnsendableError(f"a test hands the program a {type(value).__name__}")
@@ -133,19 +133,20 @@ class Program:
     def _resolve(self, data: list[Any]) -> Any:
         if len(data) != 2 or type(data[1]) is not int or data[0] not in ("p", "x"):
             raise GoneError("malformed value")
-        return Stand(self, data[1]) if data[0] == "p" else self.functions[data[1]]
+        return Proxy(self, data[1]) if data[0] == "p" else self.functions[data[1]]
 
 
 def _overwrite(argument: Any, after: Any) -> None:
+    changeable: Any = argument
     if type(argument) is list and type(after) is list:
-        argument[:] = after
-    elif isinstance(argument, (dict, set)) and type(after) is type(argument):
-        argument.clear()
-        argument.update(after)
+        changeable[:] = after
+    elif isinstance(argument, (dict, set)) and type(after) is type(changeable):
+        changeable.clear()
+        changeable.update(after)
 
 
 def _exception(kinds: list[str], text: str) -> Exception:
-    """What the program raised, as an exception of the tester: of the nearest builtin kind, under its own name."""
+    """Makes an exception of the tester of what the program raised: of the nearest builtin class, under its own name."""
     for name in kinds:
         kind = getattr(builtins, name, None)
         if isinstance(kind, type) and issubclass(kind, Exception):
@@ -156,11 +157,11 @@ def _exception(kinds: list[str], text: str) -> Exception:
     return type(kinds[0] if kinds else "Exception", (Exception,), {})(text)
 
 
-class Names(dict):
+class Names(dict[str, Any]):
     """The tests' globals: their own names, then the standard library, then the program's.
 
-    A builtin stays the builtin even where the program defines one of that name, except the one that a test calls
-    without calling anything else of the program (`assert sum(10, 15) == 6`): then that is what it tests. A module's
+    A builtin stays the builtin even if the program defines one of that name, except for the one that a test calls
+    without calling anything else of the program (`assert sum(10, 15) == 6`), for that is what it tests. A module's
     name that a test calls (`assert string(3) == "3"`) is the program's.
     """
 
@@ -180,7 +181,7 @@ class Names(dict):
         raise KeyError(name)
 
     def prepare(self, source: str) -> None:
-        """Finds what a test calls by name, and the builtin that it tests, if it tests nothing else."""
+        """Finds which names a test calls, and which builtin it tests if it tests nothing else."""
         self.tested_builtin = None
         if not any(hasattr(builtins, name) or name in STANDARD for name in self.program.names - _ALWAYS):
             return
@@ -195,7 +196,7 @@ class Names(dict):
 
 
 def run(link: Link, report: Link, work: dict[str, Any]) -> None:
-    """Runs the tests one after another and reports each: `None` for a pass, else the problem."""
+    """Runs the tests one after another and reports for each `None` for a pass, or the problem."""
     program = Program(link)
     names = Names(program)
     entry_point = work["entry_point"]
@@ -226,7 +227,7 @@ def run(link: Link, report: Link, work: dict[str, Any]) -> None:
 
 
 def _problem(error: BaseException, source: str) -> list[str]:
-    """The kind of a problem (`program` or `judge`) and its one line."""
+    """Returns the kind of a problem (`program` or `judge`) and the problem in one line."""
     if isinstance(error, GoneError):
         return ["program", "the program ended or broke the protocol"]
     if isinstance(error, UnsendableError):

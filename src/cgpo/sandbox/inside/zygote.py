@@ -1,6 +1,6 @@
-"""The warm process, number 1 of the sandbox, from which every run is forked. It reads neither program nor tests.
+"""The warm process, number 1 of the sandbox, from which every run is forked. It reads neither programs nor tests.
 
-Program and tester of a run are forked at the end of the one before, so that nobody waits for a fork.
+Program and tester of a run are forked at the end of the previous run, so that nobody waits for a fork.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ def main(fds: dict[str, int], limits: dict[str, Any]) -> None:
 
     Args:
         fds: `control` (one byte starts a run), `programs` and `tests` (frames, each read by its own process),
-            `report` (written by the tester) and `status` (two bytes end a run: how it ended, and `c` where nothing is
+            `report` (written by the tester) and `status` (two bytes end a run: how it ended, and `c` if nothing is
             left of it).
-        limits: `seconds`, `bytes` and `processes` of a run, the `folder` it may write to, and whether this process is
-            `alone` in its namespace.
+        limits: `seconds`, `bytes` and `processes` of a run, the `folder` that it may write to, and whether this
+            process is `alone` in its namespace.
     """
     libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)  # nobody inside reads or traces this process or its forks
@@ -41,7 +41,7 @@ def main(fds: dict[str, int], limits: dict[str, Any]) -> None:
     for number in range(1, signal.NSIG):
         with contextlib.suppress(OSError, ValueError):  # the first process of a namespace is immune to what it leaves
             signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as in any Python: who writes to a dead process hears of it
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as in any Python: writing to a dead process raises
     for name in tester.STANDARD:
         importlib.import_module(name)
     gc.collect()
@@ -59,7 +59,7 @@ def main(fds: dict[str, int], limits: dict[str, Any]) -> None:
 
 
 def _fork_pair(fds: dict[str, int], limits: dict[str, Any]) -> int:
-    """Forks program and tester of the next run, which wait for their work; the tester's number."""
+    """Forks program and tester of the next run, which wait for their work, and returns the tester's process id."""
     ours, theirs = socket.socketpair()
     program_fd, tester_fd = ours.detach(), theirs.detach()
 
@@ -85,7 +85,7 @@ def _fork_pair(fds: dict[str, int], limits: dict[str, Any]) -> int:
 
 
 def _wait(child: int, limits: dict[str, Any]) -> bytes:
-    """Waits for the tester: `f` where it finished, `t` at the time limit, `m` at the memory limit."""
+    """Waits for the tester; returns `f` if it finished, `t` at the time limit, `m` at the memory limit."""
     watch = os.pidfd_open(child)
     deadline = time.monotonic() + limits["seconds"]
     try:
