@@ -7,7 +7,7 @@ gave a screen prints its lines and shows no bars. There is one screen at a time,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
@@ -104,7 +104,7 @@ def bar(what: str, total: int | None, done: int = 0) -> AbstractContextManager[W
 
 
 @contextmanager
-def shown_on(screen: Screen) -> Iterator[None]:
+def shown_on(screen: Screen) -> Generator[None]:
     """Lines and bars go to this screen meanwhile, those of other threads included."""
     global _screen
     before, _screen = _screen, screen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -48,7 +48,7 @@ class Terminal:
         self.console.print(picture, highlight=False)
 
     @contextmanager
-    def bar(self, what: str, total: int | None, done: int = 0) -> Iterator[Work]:
+    def bar(self, what: str, total: int | None, done: int = 0) -> Generator[Work]:
         """Shows how far the work is."""
         work = self._drawn(what, total, done) if self._draws else _Lines(what, total, done, self, self._every)
         with self._lock:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,15 +15,16 @@ import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from cgpo.cli.errors import WRONG_INPUT, one_line
 from cgpo.cli.interrupt import ENDED_BY, stoppable
 from cgpo.cli.verb import Call, Verb
-from cgpo.config import config_folder
+from cgpo.config import config_folder, read_config
 from cgpo.distributed.rendezvous import find_rendezvous
 from cgpo.errors import UserError
 from cgpo.progress import Screen, SilentScreen, shown_on
+from cgpo.runs.folder import NeverOverwrite
 from cgpo.runs.launcher import end_with_launcher
 from cgpo.runs.sweep import record_failure
 from cgpo.terminal import Terminal
@@ -57,6 +58,7 @@ def compose_and_run(verb: Verb, arguments: Sequence[str], line: Sequence[str]) -
     with shown_on(_screen()), stoppable(), _one_line_errors(verb, arguments):
         _check(verb, arguments)
         sys.argv = [sys.argv[0], *arguments]
+        NeverOverwrite.check = staticmethod(partial(_check_config, verb, arguments))
         hydra.main(version_base=None, config_path=str(config_folder()), config_name=verb.root)(run)()
 
 
@@ -82,7 +84,7 @@ def _run_of_sweep(verb: Verb, call: Call, arguments: Sequence[str]) -> None:
 
 
 @contextmanager
-def _one_line_errors(verb: Verb, arguments: Sequence[str]) -> Iterator[None]:
+def _one_line_errors(verb: Verb, arguments: Sequence[str]) -> Generator[None]:
     try:
         yield
     except WRONG_INPUT as error:
@@ -90,7 +92,7 @@ def _one_line_errors(verb: Verb, arguments: Sequence[str]) -> Iterator[None]:
 
 
 def _translated(verb: Verb, arguments: Sequence[str]) -> list[str]:
-    """Overrides instead of a verb's flags and of its positional arguments; Hydra's flags first, for it wants them so."""
+    """Overrides instead of a verb's flags and positional arguments; Hydra's flags first, for it wants them so."""
     flags: list[str] = []
     overrides: list[str] = []
     positional: list[str] = []
@@ -137,6 +139,18 @@ def _check(verb: Verb, arguments: Sequence[str]) -> None:
             raise UserError(f"{argument}: cgpo {verb.name} has no sweeps; call it once for each value")
         if argument.lstrip("+~").startswith("="):
             raise UserError(f"{argument}: this override has no key; write key=value")
+
+
+def _check_config(verb: Verb, arguments: Sequence[str], config: DictConfig) -> None:
+    """Reads the configuration before there is a folder: what cannot be read leaves nothing behind."""
+    known = HydraConfig.instance()
+    known.set_config(config.copy())  # which makes it read-only
+    try:
+        composed = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+        with _one_line_errors(verb, arguments):
+            read_config(composed, verb.name, Path(config.hydra.run.dir))
+    finally:
+        known.cfg = None
 
 
 def _refuse(message: str) -> NoReturn:

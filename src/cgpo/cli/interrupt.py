@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -23,7 +23,7 @@ class Interrupted(BaseException):
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
+def stoppable() -> Generator[None]:
     """Ctrl-C raises `Interrupted` in what runs meanwhile, and ends the process with one line; a second ends it at once.
 
     Training takes the signal over for as long as it can save what was learnt.

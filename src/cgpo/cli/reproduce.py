@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
+from types import FrameType
 
 import cgpo
 from cgpo.cli.verb import Call, Verb
@@ -29,7 +30,7 @@ def run(call: Call) -> None:
     from cgpo.reproduction.running import Runner
 
     # The runs' processes are ended, too, when this one is asked to end.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signal.signal(signal.SIGTERM, _end)
     require_matplotlib()
     results = Path(config.results)
     remarks = read_remarks(results)
@@ -43,6 +44,10 @@ def run(call: Call) -> None:
     tuning = load(results / "tuning") if (results / "tuning" / FILE).is_file() else None
     write_document(found, tuning, remarks, draw_figures(found, results), Path(config.document))
     say(f"{config.document}, of the numbers in {results / FILE}")
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)
 
 
 def _typed(call: Call) -> str:

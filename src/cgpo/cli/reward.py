@@ -26,5 +26,5 @@ VERB = Verb(
         ("reward pipeline=tiny", "of another pipeline"),
     ),
     run=run,
-    root="train",
+    root="stages",
 )

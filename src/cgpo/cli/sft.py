@@ -26,5 +26,5 @@ VERB = Verb(
         ("sft experiment=real_smoke", "of another experiment"),
     ),
     run=run,
-    root="train",
+    root="stages",
 )

@@ -66,7 +66,7 @@ def _say_how_to_go_on(call: Call) -> None:
 
 VERB = Verb(
     name="train",
-    summary="post-train a policy: rollouts, rewards, judges, constrained updates",
+    summary="post-train a policy on many tasks at once, under constraints",
     about=(
         "Makes what is missing (tokenizer, SFT policy, reward models, judge models, warm-up), trains one policy on "
         "every chosen task at once, evaluates it on held-out prompts before and after, and leaves a folder "

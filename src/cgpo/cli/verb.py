@@ -73,7 +73,7 @@ class Verb:
     root: str
     sweeps: bool = False
     positional: str | None = None
-    flags: Mapping[str, str] = field(default_factory=dict)
+    flags: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def own_folder(arguments: Sequence[str]) -> Path | None:

@@ -26,5 +26,5 @@ VERB = Verb(
         ("warmup pipeline=tiny", "of another pipeline"),
     ),
     run=run,
-    root="train",
+    root="stages",
 )

@@ -20,9 +20,9 @@ from cgpo.errors import UserError, choose
 
 ROOTS: Mapping[str, str] = {
     "train": "train",
-    "sft": "train",
-    "reward": "train",
-    "warmup": "train",
+    "sft": "stages",
+    "reward": "stages",
+    "warmup": "stages",
     "evaluate": "evaluate",
     "judge": "judge",
     "train-judge": "train_judge",

@@ -14,13 +14,13 @@ from omegaconf import DictConfig
 from cgpo.build.benchmarks import build_benchmarks
 from cgpo.build.objects import make
 from cgpo.config import BenchmarkConfig
-from cgpo.files import write_whole
+from cgpo.files import write_atomically
 from cgpo.policy.causal import load_policy
 from cgpo.progress import say
 from cgpo.runs.folder import write_config
 from cgpo.runs.process import quiet, set_threads
 from cgpo.standard_benchmarks.programs import programs_in_sandbox
-from cgpo.standard_benchmarks.run import Asking, count_cut, harness_model, run_harness
+from cgpo.standard_benchmarks.run import HarnessSettings, count_truncated, harness_model, run_harness
 from cgpo.standard_benchmarks.tasks import fit_responses, load_tasks
 from cgpo.training.summary import write_summary
 
@@ -59,8 +59,10 @@ def benchmark(config: BenchmarkConfig, composed: DictConfig, folder: Path, comma
             found = run_harness(model, tasks, _asking(config))
     finally:
         sandbox.close()
-    room = {t.task_name: (t.config.generation_kwargs or {}).get("max_gen_toks", 0) for t in questions}
-    cut = count_cut(policy, found.samples, room)
+    room: dict[str, int] = {
+        t.task_name: dict[str, int](t.config.generation_kwargs or {}).get("max_gen_toks", 0) for t in questions
+    }
+    cut = count_truncated(policy, found.samples, room)
     said += [
         f"{task}: the beginning of {rows} questions was cut off to fit the context"
         for task, rows in cut.items()
@@ -69,7 +71,7 @@ def benchmark(config: BenchmarkConfig, composed: DictConfig, folder: Path, comma
     if programs.undecided:
         said.append(f"{programs.undecided} programs count as wrong, since the sandbox could not judge them")
     _write_samples(folder / "samples.jsonl", found.samples)
-    written = {
+    written: dict[str, Any] = {
         "model": config.model.path,
         "benchmarks": found.scores,
         "files": {name: str(given.file) for name, given in documents.items()},
@@ -86,8 +88,8 @@ def benchmark(config: BenchmarkConfig, composed: DictConfig, folder: Path, comma
     return written
 
 
-def _asking(config: BenchmarkConfig) -> Asking:
-    return Asking(
+def _asking(config: BenchmarkConfig) -> HarnessSettings:
+    return HarnessSettings(
         limit=config.limit,
         num_fewshot=config.num_fewshot,
         chat_template=config.chat_template,
@@ -99,4 +101,4 @@ def _asking(config: BenchmarkConfig) -> Asking:
 
 def _write_samples(path: Path, samples: list[dict[str, Any]]) -> None:
     options = orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
-    write_whole(path, b"".join(orjson.dumps(row, option=options) for row in samples))
+    write_atomically(path, b"".join(orjson.dumps(row, option=options) for row in samples))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -22,6 +22,10 @@ OWN = ("config.yaml", "summary.json", "evaluation.json", "benchmark.json", "metr
 DEFAULT = re.compile(r"runs/\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d")
 
 
+def _any_will_do(config: DictConfig) -> None:
+    """Finds nothing wrong."""
+
+
 class NeverOverwrite(Callback):
     """Stops before Hydra writes its first file if the folder holds a run, or the configuration is wrong.
 
@@ -31,7 +35,7 @@ class NeverOverwrite(Callback):
         check: is given what Hydra composed before there is a folder, and exits where it is wrong; the command sets it.
     """
 
-    check: ClassVar[Callable[[DictConfig], None]] = staticmethod(lambda config: None)
+    check: ClassVar[Callable[[DictConfig], None]] = staticmethod(_any_will_do)
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Of a single run; processes that a launcher started take the folder that the first of them takes."""
@@ -56,7 +60,7 @@ class NeverOverwrite(Callback):
 
 
 @contextmanager
-def _said_by_exit() -> Iterator[None]:
+def _said_by_exit() -> Generator[None]:
     """Hydra swallows exceptions of its callbacks, so that only an exit gets through."""
     try:
         yield

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from cgpo.bounds import is_mapping
 from cgpo.errors import UserError
 from cgpo.run_files import Run
 
@@ -64,7 +65,7 @@ def check_same(folder: Path, config: DictConfig) -> None:
 
 
 @contextmanager
-def alone_in(folder: Path, patience: float = PATIENCE_SECONDS) -> Iterator[None]:
+def alone_in(folder: Path, patience: float = PATIENCE_SECONDS) -> Generator[None]:
     """No other process writes into a run's folder meanwhile.
 
     Args:
@@ -93,8 +94,8 @@ def _decisive(overrides: Sequence[str]) -> list[str]:
     return sorted(override for override in overrides if not override.lstrip("+~").startswith("trainer"))
 
 
-def _differences(then: Any, now: Any, where: str = "") -> Iterator[tuple[str, tuple[Any, Any]]]:
-    if isinstance(then, Mapping) and isinstance(now, Mapping):
+def _differences(then: object, now: object, where: str = "") -> Iterator[tuple[str, tuple[object, object]]]:
+    if is_mapping(then) and is_mapping(now):
         for key in dict.fromkeys((*then, *now)):
             yield from _differences(then.get(key), now.get(key), f"{where}.{key}" if where else str(key))
     elif then != now:

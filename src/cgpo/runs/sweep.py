@@ -62,7 +62,8 @@ def sweep_table(rows: Sequence[dict[str, Any]]) -> Table:
     Args:
         rows: the run's `overrides`, with its `summary.json`, or with what went wrong as `error`.
     """
-    common = set.intersection(*(set(row["overrides"]) for row in rows)) if len(rows) > 1 else set()
+    every = [set[str](row["overrides"]) for row in rows]
+    common = set[str].intersection(*every) if len(rows) > 1 else set[str]()
     named = [(" ".join(override for override in row["overrides"] if override not in common), row) for row in rows]
     table = Table(title="held-out prompts, before → after", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("task", "run", "success", "reward"):
