@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from os import PathLike
@@ -52,7 +52,7 @@ class Place:
 
 
 @contextmanager
-def find_place(strategy: Strategy, precision: Precision, accelerator: str) -> Iterator[Place]:
+def find_place(strategy: Strategy, precision: Precision, accelerator: str) -> Generator[Place]:
     """Finds out who trains, and on what; the other processes are there meanwhile.
 
     Raises:

@@ -14,7 +14,7 @@ from torch import nn
 
 from cgpo import __version__
 from cgpo.api.arguments import check_call
-from cgpo.api.models import loaded_policy, local_path
+from cgpo.api.models import Dtype, loaded_policy, local_path
 from cgpo.api.results import Result
 from cgpo.api.screen import on_screen
 from cgpo.build.devices import training_device
@@ -61,7 +61,8 @@ class Evaluation(Result):
         """The responses behind the numbers, a row each."""
         return read_json_lines(self.folder / "samples.jsonl")
 
-    def _view(self) -> RenderableType:
+    def view(self) -> RenderableType:
+        """What a person is shown, as rich draws it."""
         return Group(*tables(self))
 
 
@@ -82,7 +83,7 @@ def evaluate(
     resamples: Annotated[int, Ge(100)] = 1000,
     keep: Annotated[int, Ge(0)] | None = None,
     panel: Bind | None = None,
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32",
+    dtype: Dtype = "float32",
     threads: Annotated[int, Ge(1)] | Literal["auto"] = "auto",
     progress: bool = True,
 ) -> Evaluation:

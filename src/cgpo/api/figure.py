@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cgpo.errors import UserError
 from cgpo.run_files import Series
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 COLUMNS = 3
@@ -40,8 +39,8 @@ def reward_and_success(tasks: Sequence[str], metrics: Mapping[str, Series], titl
         raise UserError(f"{title}: no task was evaluated on held-out prompts, so that there is nothing to draw")
     rows = -(-len(ways) // COLUMNS)
     columns = min(COLUMNS, len(ways))
-    figure = Figure(figsize=(WIDTH * columns, HEIGHT * rows), layout="constrained")
-    panels: Sequence[Axes] = figure.subplots(rows, columns, squeeze=False).flat  # pyright: ignore[reportAssignmentType]
+    figure: Any = Figure(figsize=(WIDTH * columns, HEIGHT * rows), layout="constrained")
+    panels: list[Any] = list(figure.subplots(rows, columns, squeeze=False).flat)
     for panel, (task, (name, points)) in zip(panels, ways.items(), strict=False):
         rewards, shares = zip(*points, strict=True)
         panel.plot(rewards, shares, color="tab:blue", marker=".", linewidth=1)
@@ -49,7 +48,7 @@ def reward_and_success(tasks: Sequence[str], metrics: Mapping[str, Series], titl
         panel.plot(rewards[-1], shares[-1], color="tab:blue", marker="o", linestyle="none")
         panel.set(title=task, xlabel="reward", ylabel=name, ylim=(-0.03, 1.03))
         panel.grid(alpha=0.3)
-    for panel in list(panels)[len(ways) :]:
+    for panel in panels[len(ways) :]:
         panel.set_axis_off()
     figure.suptitle(f"{title}: from ○ before to ● after")
     return figure

@@ -7,7 +7,7 @@ from contextlib import closing, nullcontext
 from itertools import islice
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import orjson
 from annotated_types import Ge
@@ -47,7 +47,8 @@ class Judgements(Result):
         found = read_json_lines(self._rows) if isinstance(self._rows, Path) else self._rows
         return [dict(row) for row in found]
 
-    def _view(self) -> RenderableType:
+    def view(self) -> RenderableType:
+        """What a person is shown, as rich draws it."""
         return summary_view(self)
 
 
@@ -141,11 +142,12 @@ def _rows(rows: Iterable[Any]) -> Iterator[Row]:
         place = f"row {number}"
         if not isinstance(row, Mapping):
             raise UserError(f"judge.rows: {place} is {row!r}: it must be a mapping with prompt and response")
+        fields = dict(cast(Mapping[str, Any], row))
         try:
-            line = orjson.dumps(dict(row))
+            line = orjson.dumps(fields)
         except TypeError as error:
             raise UserError(f"{place}: it cannot be written as JSON: {error}") from error
-        yield Row(line, sample_of(row, place), label_of(row, place))
+        yield Row(line, sample_of(fields, place), label_of(fields, place))
 
 
 def _classes(judges: Mapping[str, Judge]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from torch import Tensor, nn
 
@@ -23,11 +23,13 @@ from cgpo.rewards.bradley_terry import BradleyTerryReward, ConstantReward
 from cgpo.rewards.function import FunctionReward
 from cgpo.types import Sample
 
+Dtype = Literal["float32", "bfloat16", "float16"]
+
 
 def load_policy(
     path: str | PathLike[str],
     *,
-    dtype: str = "float32",
+    dtype: Dtype = "float32",
     gradient_checkpointing: bool = False,
     lora: Mapping[str, Any] | None = None,
 ) -> CausalPolicy:
@@ -95,10 +97,10 @@ class RewardModel:
         self,
         source: str | Path | Callable[[Sample], float],
         *,
-        dtype: str = "float32",
+        dtype: Dtype = "float32",
         device: str = "auto",
         batch_size: int = 64,
-        quantization: str | None = None,
+        quantization: Literal["int8", "int4"] | None = None,
     ) -> None:
         self._inner: protocols.RewardModel
         if isinstance(source, str | Path):

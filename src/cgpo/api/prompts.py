@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
-from typing import Any
+from typing import Any, cast
 
 from cgpo.data.fields import FieldSpec
 from cgpo.data.files import Row, make_row, read_rows
@@ -87,12 +87,15 @@ def read_prompts(
     return prompts
 
 
-def _rows(rows: Any, split: str | None, subset: str | None) -> Iterable[Row]:
+def _rows(rows: object, split: str | None, subset: str | None) -> Iterable[Row]:
     if isinstance(rows, str | PathLike):
-        return read_rows(str(rows), split, subset)
+        return read_rows(str(cast(object, rows)), split, subset)
     if isinstance(rows, Mapping) or not isinstance(rows, Iterable):
-        raise UserError(f"read_prompts: rows is {type(rows).__name__}: it must be a path, or a list of mappings")
-    return [make_row("rows", number, f"row {number}", row) for number, row in enumerate(rows, start=1)]
+        raise UserError(
+            f"read_prompts: rows is {type(cast(object, rows)).__name__}: it must be a path, or a list of mappings"
+        )
+    listed = list(cast(Iterable[object], rows))
+    return [make_row("rows", number, f"row {number}", row) for number, row in enumerate(listed, start=1)]
 
 
 def _text_column(there: Sequence[str]) -> str:

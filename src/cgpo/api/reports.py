@@ -38,7 +38,8 @@ class Report:
         self.path = path
         self.runs = {str(run["name"]): run for run in runs}
 
-    def _view(self) -> RenderableType:
+    def view(self) -> RenderableType:
+        """What a person is shown, as rich draws it."""
         table = Table(title=str(self.path), box=box.SIMPLE_HEAD)
         for column in ("run", "state", "optimizer", "judges", "updates"):
             table.add_column(column, justify="right" if column == "updates" else "left")
@@ -52,14 +53,14 @@ class Report:
         return Group(table, *map(Text, lines))
 
     def __rich__(self) -> RenderableType:
-        return self._view()
+        return self.view()
 
     def __repr__(self) -> str:
-        return text_of(self._view())
+        return text_of(self.view())
 
     def _repr_html_(self) -> str:
         where = escape(str(self.path))
-        return f'<p><a href="{where}" target="_blank">{where}</a></p>{html_of(self._view())}'
+        return f'<p><a href="{where}" target="_blank">{where}</a></p>{html_of(self.view())}'
 
 
 def report(

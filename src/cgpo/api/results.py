@@ -28,7 +28,7 @@ class Result(Mapping[str, Any]):
         self._content = dict(content)
 
     @abstractmethod
-    def _view(self) -> RenderableType:
+    def view(self) -> RenderableType:
         """Tables and lines for people."""
 
     def __getitem__(self, key: str) -> Any:
@@ -41,13 +41,13 @@ class Result(Mapping[str, Any]):
         return len(self._content)
 
     def __rich__(self) -> RenderableType:
-        return self._view()
+        return self.view()
 
     def __repr__(self) -> str:
-        return text_of(self._view())
+        return text_of(self.view())
 
     def _repr_html_(self) -> str:
-        return html_of(self._view())
+        return html_of(self.view())
 
 
 def text_of(view: RenderableType) -> str:
@@ -60,7 +60,7 @@ def text_of(view: RenderableType) -> str:
 def html_of(view: RenderableType) -> str:
     """The same for a notebook."""
     if isinstance(view, Result):
-        return view._repr_html_()
+        return html_of(view.view())
     if isinstance(view, Group):
         return "".join(html_of(part) for part in view.renderables)
     if isinstance(view, Table):

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class Summary(Result):
     """What a run came to, as `summary.json` has it: held-out numbers of every task before and after, and findings."""
 
-    def _view(self) -> RenderableType:
+    def view(self) -> RenderableType:
+        """What a person is shown, as rich draws it."""
         from cgpo.training.summary import summary_view
 
         return summary_view(self)
@@ -84,20 +85,21 @@ class Run(run_files.Run):
 
         return reward_and_success(self.tasks, self.metrics, str(self.folder))
 
-    def _view(self) -> RenderableType:
+    def view(self) -> RenderableType:
+        """What a person is shown, as rich draws it."""
         summary = self.summary
         end = "" if summary is not None else ": not at its end yet"
         where = Text(f"run in {self.folder}{end}")
         return where if summary is None else Group(summary, where)
 
     def __rich__(self) -> RenderableType:
-        return self._view()
+        return self.view()
 
     def __repr__(self) -> str:
-        return text_of(self._view())
+        return text_of(self.view())
 
     def _repr_html_(self) -> str:
-        return html_of(self._view())
+        return html_of(self.view())
 
 
 def load_run(folder: str | PathLike[str]) -> Run:

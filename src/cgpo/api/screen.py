@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from cgpo.distributed.rendezvous import find_rendezvous
@@ -14,7 +14,7 @@ from cgpo.terminal import Terminal
 
 
 @contextmanager
-def on_screen(progress: bool) -> Iterator[None]:
+def on_screen(progress: bool) -> Generator[None]:
     """Lines and bars on standard output meanwhile, and no library's noise.
 
     Args:

@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from cgpo.api.arguments import check_call
 from cgpo.api.beginning import alone, claim, find_begun, find_place, watching
 from cgpo.api.configured import or_configuration
-from cgpo.api.models import loaded_policy
+from cgpo.api.models import Dtype, loaded_policy
 from cgpo.api.record import record_of
 from cgpo.api.runs import Run, load_run
 from cgpo.api.screen import on_screen
@@ -63,7 +63,7 @@ def fit(
     panel: Bind | None = None,
     update: ConstrainedUpdate | None = None,
     lora: Mapping[str, Any] | None = None,
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32",
+    dtype: Dtype = "float32",
     accelerator: Literal["auto", "cpu", "gpu"] = "auto",
     precision: Precision = "32-true",
     strategy: Strategy = "single",

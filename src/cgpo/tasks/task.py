@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from annotated_types import Ge, Gt
 
@@ -140,7 +140,8 @@ def named_judges(argument: str, judges: Judges) -> dict[str, Judge]:
     """
     if isinstance(judges, Mapping):
         return {str(name): check_judge(f"{argument}[{name!r}]", judge) for name, judge in judges.items()}
-    several: Any = [judges] if isinstance(judges, Judge) or not isinstance(judges, Iterable) else judges
+    given: Any = judges
+    several = list(cast(Iterable[Any], given)) if isinstance(given, Iterable) else [given]
     listed = [check_judge(f"{argument}[{place}]", judge) for place, judge in enumerate(several)]
     names = [_name(judge) for judge in listed]
     for name, count in Counter(names).items():
@@ -256,7 +257,7 @@ def _split(
 def _prompts(argument: str, name: str, given: Any) -> tuple[Prompt, ...]:
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise UserError(f"Task.{argument} of {name} is {given!r}: it must be prompts; read a file with read_prompts")
-    listed: list[Any] = list(given)
+    listed = list(cast(Iterable[Any], given))
     found = tuple(Prompt(f"{name}:{n}", p) if isinstance(p, str) else p for n, p in enumerate(listed, start=1))
     for prompt in found:
         if not isinstance(prompt, Prompt):
