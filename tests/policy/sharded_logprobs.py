@@ -1,6 +1,6 @@
 """Run by `test_sharded_logprobs.py` as two processes: log-probabilities and gradients of sharded models.
 
-`python -m tests.policy.sharded_logprobs VARIANT…` prints, on rank 0, how each variant differs from one process, as JSON.
+`python -m tests.policy.sharded_logprobs VARIANT…` prints on rank 0 how each variant differs from one process, as JSON.
 """
 
 import json

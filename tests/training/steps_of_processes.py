@@ -25,7 +25,7 @@ from cgpo.training.steps import Steps
 from cgpo.training.strategies import Joined, strategy_of
 from cgpo.training.update import ConstrainedUpdate
 
-UPDATES = 3
+UPDATES = 2
 ADAPTED = "adapted_"
 """Begins the name of an optimizer whose policy has adapters."""
 OPTIMIZERS = {
@@ -122,7 +122,7 @@ def results(names: Sequence[str], devices: int, strategy: str, peers: int, folde
         module = module_of(name, folder)
         before = weights(module)
         run(module, devices, strategy, peers)
-        multipliers = [getattr(e.optimizer, "multipliers", {}) for e in module.experts]
+        multipliers = [module.optimizer_states[e.name].get("multipliers", {}) for e in module.experts]
         yield name, {"moved": weights(module) - before, "multipliers": multipliers}
 
 

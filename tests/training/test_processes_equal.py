@@ -1,4 +1,4 @@
-"""Three updates by several processes come to those of one, to rounding: every optimizer, whole copies and pieces.
+"""Two updates by several processes come to those of one, to rounding: every optimizer, whole copies and pieces.
 
 The tasks' batches are of 3, 1, 2 and 5 prompts, so that processes have different numbers of them, and some none.
 """
@@ -21,7 +21,7 @@ CONSTRAINED = ("crpg", "codpo", "crraft")
     ("count", "strategy", "peers", "names"),
     [
         pytest.param(2, "ddp", 1, ALL, id="ddp-2"),
-        pytest.param(4, "ddp", 1, ALL, id="ddp-4"),
+        pytest.param(4, "ddp", 1, (*CONSTRAINED, "lagrangian", "dpo"), id="ddp-4"),
         pytest.param(2, "fsdp", 1, (*ALL, f"{ADAPTED}crpg"), id="fsdp-2"),
         pytest.param(4, "fsdp", 1, CONSTRAINED, id="fsdp-4"),
         pytest.param(2, "fsdp", 2, ("crpg", "crraft"), id="fsdp_tp-2"),
@@ -40,8 +40,8 @@ def test_processes_come_to_the_weights_of_one(
         for found in by_rank:
             assert (found[name]["moved"] - wanted["moved"]).norm() < 1e-9 * size, name
             assert found[name]["multipliers"] == wanted["multipliers"], name
-    if "lagrangian" in names:  # three updates of two steps, at each of which all is violated and a twentieth allowed
-        assert alone("lagrangian")["multipliers"][2] == {"never": pytest.approx(6 * 0.7 * 0.95)}
+    if "lagrangian" in names:  # two updates of two steps, at each of which all is violated and a twentieth allowed
+        assert alone("lagrangian")["multipliers"][2] == {"never": pytest.approx(4 * 0.7 * 0.95)}
 
 
 @lru_cache
