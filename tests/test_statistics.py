@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgpo.statistics import Estimate, f1, kappa, proportion
+from cgpo.statistics import Estimate, f1, kappa, pass_at_k, proportion
 
 COUNT = st.integers(min_value=0, max_value=10**9)
 
@@ -80,3 +80,11 @@ def test_more_rows_make_the_interval_narrower(successes: int, failures: int) -> 
     assert few is not None
     assert many is not None
     assert many.high - many.low < few.high - few.low
+
+
+@pytest.mark.parametrize(
+    ("count", "right", "tries", "rate"),
+    [(5, 2, 1, 0.4), (5, 2, 2, 0.7), (5, 2, 4, 1.0), (5, 0, 3, 0.0), (3, 3, 1, 1.0), (10, 1, 10, 1.0)],
+)
+def test_pass_at_k(count: int, right: int, tries: int, rate: float) -> None:
+    assert pass_at_k(count, right, tries) == pytest.approx(rate)

@@ -1,4 +1,4 @@
-"""Proportions, agreement and means over seeds, each with its 95 % confidence interval."""
+"""Proportions, agreement and means over seeds with their 95 % confidence intervals, and pass@k."""
 
 from __future__ import annotations
 
@@ -83,6 +83,19 @@ def kappa(both: int, first_only: int, second_only: int, neither: int) -> Estimat
     return Estimate(
         *((share - expected) / (1 - expected) for share in (agreement.value, agreement.low, agreement.high))
     )
+
+
+def pass_at_k(samples: int, correct: int, k: int) -> float:
+    """Estimates the probability that at least one of `k` samples is correct.
+
+    The unbiased estimator of Chen et al. (arXiv 2107.03374, eq. 1): 1 − C(n−c, k) / C(n, k).
+
+    Args:
+        samples: `n`, the number of samples, at least `k`.
+        correct: `c`, how many of them are correct.
+        k: the number of tries, at least 1.
+    """
+    return 1 - math.comb(samples - correct, k) / math.comb(samples, k)
 
 
 @dataclass(frozen=True)

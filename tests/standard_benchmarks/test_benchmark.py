@@ -27,9 +27,9 @@ def test_what_cannot_be_a_benchmark_is_said() -> None:
         Benchmark("gsm8k", "rows.jsonl")
     with pytest.raises(UserError, match=r"local_tasks is \[\]"):
         Benchmark(["gsm8k"], "rows.jsonl", local_tasks=[])
-    with pytest.raises(UserError, match=r"reshape: 'cgpo\.harness\.shapes\.arcs' cannot be imported"):
+    with pytest.raises(UserError, match=r"reshape: 'cgpo\.standard_benchmarks\.shapes\.arcs' cannot be imported"):
         Benchmark(["gsm8k"], "rows.jsonl", reshape="cgpo.standard_benchmarks.shapes.arcs")
-    with pytest.raises(UserError, match=r"reshape: 'cgpo\.harness\.shapes\._ARC' is not a function"):
+    with pytest.raises(UserError, match=r"reshape: 'cgpo\.standard_benchmarks\.shapes\._ARC' is not a function"):
         Benchmark(["gsm8k"], "rows.jsonl", reshape="cgpo.standard_benchmarks.shapes._ARC")
 
 

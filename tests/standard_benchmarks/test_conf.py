@@ -4,13 +4,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from cgpo.build.benchmarking import benchmark_plan, build_benchmarks
+from cgpo.build.plan import resolved
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 from tests.end_to_end.tiny import cgpo
 
-from cgpo.build.benchmarking import benchmark_plan, build_benchmarks
-from cgpo.build.plan import resolved
 from cgpo.errors import UserError
 
 CONF = Path(__file__).parents[2] / "conf"

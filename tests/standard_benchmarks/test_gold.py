@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cgpo.build.benchmarking import benchmark_plan, build_benchmarks
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from cgpo.build.benchmarking import benchmark_plan, build_benchmarks
 from cgpo.sandbox.sandbox import Sandbox
 from cgpo.standard_benchmarks.programs import programs_in_sandbox
-from cgpo.standard_benchmarks.run import Asking, Benchmarked, run_harness
+from cgpo.standard_benchmarks.run import HarnessResults, HarnessSettings, run_harness
 from cgpo.standard_benchmarks.tasks import load_tasks
 
 lm_eval = pytest.importorskip("lm_eval", reason="needs the extra lm-eval: pip install -e '.[lm-eval]'")
@@ -49,10 +49,10 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def ask(shared: Path, sandbox: Sandbox) -> Callable[..., Benchmarked]:
+def ask(shared: Path, sandbox: Sandbox) -> Callable[..., HarnessResults]:
     """Asks a model the questions of one of our benchmarks."""
 
-    def ask(name: str, model: LM, asking: Asking) -> Benchmarked:
+    def ask(name: str, model: LM, asking: HarnessSettings) -> HarnessResults:
         GlobalHydra.instance().clear()
         with initialize_config_dir(str(ROOT / "conf"), version_base=None):
             paths = [f"data_dir={shared / 'data'}", "model.path=any/model"]
@@ -64,7 +64,7 @@ def ask(shared: Path, sandbox: Sandbox) -> Callable[..., Benchmarked]:
     return ask
 
 
-def values(found: Benchmarked) -> dict[str, float]:
+def values(found: HarnessResults) -> dict[str, float]:
     return {
         f"{task}: {metric}": score["value"]
         for tasks in found.scores.values()
@@ -87,15 +87,15 @@ def values(found: Benchmarked) -> dict[str, float]:
     ],
 )
 def test_right_answers_score_one_and_others_none(
-    ask: Callable[..., Benchmarked], name: str, answer: Answer, expected: dict[str, float]
+    ask: Callable[..., HarnessResults], name: str, answer: Answer, expected: dict[str, float]
 ) -> None:
-    found = ask(name, Gold(answer), Asking(limit=40, bootstrap=0))
+    found = ask(name, Gold(answer), HarnessSettings(limit=40, bootstrap=0))
     assert values(found) == expected
     assert len(found.samples) == len(expected) * min(40, 5 if name == "math" else 40)
-    assert set(values(ask(name, Gold(lambda _: "Once upon a time"), Asking(limit=5))).values()) == {0}
+    assert set(values(ask(name, Gold(lambda _: "Once upon a time"), HarnessSettings(limit=5))).values()) == {0}
 
 
-def test_choices_are_those_that_the_file_calls_true(ask: Callable[..., Benchmarked]) -> None:
+def test_choices_are_those_that_the_file_calls_true(ask: Callable[..., HarnessResults]) -> None:
     def arc(doc: Mapping[str, Any], choice: str) -> bool:
         return choice == doc["choices"]["text"][int(doc["answerKey"]) - 1]
 
@@ -103,14 +103,14 @@ def test_choices_are_those_that_the_file_calls_true(ask: Callable[..., Benchmark
         targets = doc["mc2_targets"]
         return bool(dict(zip(targets["choices"], targets["labels"], strict=True))[choice])
 
-    asking = Asking(limit=50, bootstrap=0)
+    asking = HarnessSettings(limit=50, bootstrap=0)
     assert values(ask("arc", Gold(str, arc), asking)) == {"arc_challenge: acc": 1, "arc_challenge: acc_norm": 1}
     expected = {"truthfulqa_mc1: acc": 1, "truthfulqa_mc2: acc": 1}
     assert values(ask("truthfulqa", Gold(str, truthful), asking)) == pytest.approx(expected)
 
 
 def test_ifeval_says_of_real_responses_what_the_official_checker_says(
-    ask: Callable[..., Benchmarked], shared: Path
+    ask: Callable[..., HarnessResults], shared: Path
 ) -> None:
     verdicts = {}
     for kind in ("strict", "loose"):
@@ -118,7 +118,7 @@ def test_ifeval_says_of_real_responses_what_the_official_checker_says(
         verdicts[kind] = {row["prompt"]: row for row in map(json.loads, lines)}
     lines = (shared / "data/ifeval/input_data.jsonl").read_text().splitlines()
     questions = {row["prompt"]: row for row in map(json.loads, lines)}
-    found = ask("ifeval", Gold(lambda doc: verdicts["strict"][doc["prompt"]]["response"]), Asking(bootstrap=0))
+    found = ask("ifeval", Gold(lambda doc: verdicts["strict"][doc["prompt"]]["response"]), HarnessSettings(bootstrap=0))
     assert len(found.samples) >= 477
     # Where the instruction counts a sign that is no letter, such as '#', the checker draws a letter by lot.
     lots = {
@@ -136,8 +136,8 @@ def test_ifeval_says_of_real_responses_what_the_official_checker_says(
     assert differing <= lots
 
 
-def test_examples_before_a_question_are_other_rows(ask: Callable[..., Benchmarked]) -> None:
-    found = ask("arc", Gold(str, lambda doc, choice: True), Asking(limit=30, num_fewshot=3, bootstrap=0))
+def test_examples_before_a_question_are_other_rows(ask: Callable[..., HarnessResults]) -> None:
+    found = ask("arc", Gold(str, lambda doc, choice: True), HarnessSettings(limit=30, num_fewshot=3, bootstrap=0))
     for sample in found.samples:
         *examples, question = sample["prompt"].split("\n\n")
         assert len(examples) == 3

@@ -9,7 +9,7 @@ import pytest
 from cgpo.errors import UserError
 from cgpo.sandbox.sandbox import Report, Sandbox, SandboxError
 from cgpo.sandbox.sandbox import Tests as ProgramTests
-from cgpo.standard_benchmarks.programs import SandboxedPrograms, _pass_at, programs_in_sandbox, require_contained
+from cgpo.standard_benchmarks.programs import SandboxedPrograms, programs_in_sandbox, require_contained
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +71,6 @@ def test_a_sandbox_that_dies_is_tried_again_and_what_it_cannot_tell_is_counted()
     _, passed = metric.compute(references=["t"], predictions=[["a", "b", "c"]])
     assert passed == [[True, False, False]]
     assert metric.undecided == 2
-
-
-@pytest.mark.parametrize(
-    ("count", "right", "tries", "rate"),
-    [(5, 2, 1, 0.4), (5, 2, 2, 0.7), (5, 2, 4, 1.0), (5, 0, 3, 0.0), (3, 3, 1, 1.0), (10, 1, 10, 1.0)],
-)
-def test_pass_at_k(count: int, right: int, tries: int, rate: float) -> None:
-    assert _pass_at(count, right, tries) == pytest.approx(rate)
 
 
 def test_the_metric_is_handed_out_for_as_long_as_it_lasts() -> None:

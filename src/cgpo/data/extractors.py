@@ -1,7 +1,7 @@
-r"""Turning a column's value into what a judge reads; a YAML field names one by `extract:`.
+r"""Extractors turn a column's value into what a judge reads; a YAML field names one with `extract:`.
 
-Each takes the values of the columns named, in order, and raises `ValueError` with what is wrong with them; whoever
-calls it adds the file, the line and the field. A project's own extractor is named by its dotted path
+Each takes the values of the columns named, in order, and raises `ValueError` with what is wrong with them; the caller
+adds the file, the line and the field. An extractor of your own is named by its dotted path
 (`my_package.my_module.my_function`) and follows the same rule.
 """
 
@@ -31,7 +31,7 @@ __all__ = [
 
 
 def gsm8k_answer(answer: str) -> str:
-    """The number after the last `####`, without thousands separators: `"… #### 1,080"` → `"1080"`."""
+    """Returns the number after the last `####`, without thousands separators: `"… #### 1,080"` gives `"1080"`."""
     _, mark, number = _text(answer).rpartition("####")
     number = number.strip().replace(",", "")
     if not mark or not number:
@@ -40,12 +40,12 @@ def gsm8k_answer(answer: str) -> str:
 
 
 def gsm8k_solution(answer: str) -> str:
-    """The worked solution before `####`, without the calculator's `<<48/2=24>>` notes."""
+    """Returns the worked solution before `####`, without calculator annotations such as `<<48/2=24>>`."""
     return re.sub(r"<<[^<>]*>>", "", _text(answer).rpartition("####")[0]).strip()
 
 
 def boxed_answer(solution: str) -> str:
-    r"""What stands in the last `\boxed{…}` of a MATH solution, braces balanced."""
+    r"""Returns the content of the last `\boxed{…}` of a MATH solution, with balanced braces."""
     text = _text(solution)
     start = text.rfind("\\boxed{")
     depth = 0
@@ -57,7 +57,7 @@ def boxed_answer(solution: str) -> str:
 
 
 def json(text: str) -> Any:
-    """The value of a column that holds JSON text, as CSV files do for lists."""
+    """Returns the value of a column that contains JSON, as CSV files do for lists."""
     try:
         return orjson.loads(_text(text))
     except orjson.JSONDecodeError as error:
@@ -65,26 +65,28 @@ def json(text: str) -> Any:
 
 
 def lines(text: str) -> list[str]:
-    """The lines of a text that are not blank."""
+    """Returns the lines of a text that are not blank."""
     return [line for line in _text(text).splitlines() if line.strip()]
 
 
-def strings(values: Sequence[str]) -> list[str]:
-    """The value as it is, once it is seen to be a list of texts (unit tests, instruction ids) that is not empty."""
-    if not isinstance(values, list) or not values or not all(isinstance(value, str) for value in values):
+def strings(values: list[str]) -> list[str]:
+    """Returns the value as it is, after checking that it is a non-empty list of texts (unit tests, instruction ids)."""
+    given: Any = values
+    if not isinstance(given, list) or not values or not all(type(value) is str for value in values):
         raise ValueError("expected a list of texts, at least one")
     return values
 
 
 def integer(value: int | str) -> int:
-    """A whole number, also from a CSV file's text."""
-    if isinstance(value, bool) or not isinstance(value, int | str):
+    """Returns a whole number, also from the text of a CSV file."""
+    given: Any = value
+    if isinstance(given, bool) or not isinstance(given, int | str):
         raise ValueError("expected a whole number")
     return int(value)
 
 
 def yes_no(text: str) -> bool:
-    """`True` for a completion that says yes, `False` for one that says no, spaces and case aside."""
+    """Returns True for a completion that says yes, False for one that says no, ignoring spaces and case."""
     answer = _text(text).strip().lower()
     if answer not in {"yes", "no"}:
         raise ValueError("expected yes or no")
@@ -92,20 +94,23 @@ def yes_no(text: str) -> bool:
 
 
 def ifeval_kwargs(kwargs: Sequence[Mapping[str, Any]] | str, instruction_ids: Sequence[str]) -> list[dict[str, Any]]:
-    """IFEval's arguments, one mapping an instruction; nulls (which Parquet fills in for every name) are dropped.
+    """Returns IFEval's arguments, one mapping an instruction, without nulls, which Parquet adds for every name.
 
-    They may be JSON text, too.
+    Args:
+        kwargs: a list of mappings, or the same as JSON.
+        instruction_ids: as many instructions.
     """
     given: Any = json(kwargs) if isinstance(kwargs, str) else kwargs
     if len(given) != len(instruction_ids):
         raise ValueError(f"{len(given)} kwargs for {len(instruction_ids)} instructions")
     if not all(isinstance(arguments, Mapping | None) for arguments in given):
         raise ValueError("expected a list of objects")
-    return [{name: value for name, value in (arguments or {}).items() if value is not None} for arguments in given]
+    mappings: list[Mapping[str, Any]] = [arguments or {} for arguments in given]
+    return [{name: value for name, value in arguments.items() if value is not None} for arguments in mappings]
 
 
 def first_turn(conversation: Sequence[Mapping[str, Any]]) -> str:
-    """What the user says first in a list of `{role, content}` messages."""
+    """Returns what the user says first in a list of `{role, content}` messages."""
     for message in conversation:
         if message["role"] == "user":
             return _text(message["content"])
@@ -113,17 +118,17 @@ def first_turn(conversation: Sequence[Mapping[str, Any]]) -> str:
 
 
 def trivia_answers(answer: Mapping[str, Any]) -> list[str]:
-    """TriviaQA's answer and its other spellings, without repetitions: `{"value": "Rome", "aliases": […]}`."""
+    """Returns TriviaQA's answer and its aliases, each once: `{"value": "Rome", "aliases": […]}`."""
     return strings(list(dict.fromkeys([answer["value"], *answer["aliases"]])))
 
 
 def labelled_choices(choices: Mapping[str, Sequence[str]]) -> list[str]:
-    """A line a choice, `A. …`, of `{"text": […], "label": […]}`, ARC's form."""
+    """Returns one line a choice, `A. …`, of ARC's `{"text": […], "label": […]}`."""
     return [f"{_text(label)}. {_text(text)}" for label, text in _labelled(choices)]
 
 
 def chosen_answer(choices: Mapping[str, Sequence[str]], label: str) -> str:
-    """The choice of a label in the same form: `B. …`."""
+    """Returns the choice of a label as `labelled_choices` writes it: `B. …`."""
     for known, text in _labelled(choices):
         if known == label:
             return f"{known}. {_text(text)}"

@@ -1,14 +1,14 @@
-"""The column mapping of a YAML file: what each name in a template, and each metadata entry, is taken from."""
+"""The column mapping of a YAML file: where each name in a template, and each metadata entry, comes from."""
 
 from __future__ import annotations
 
 import importlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from cgpo.data import extractors
-from cgpo.data.files import Row, describe
+from cgpo.data.files import Row, preview
 from cgpo.errors import UserError
 
 FieldSpec = str | Mapping[str, Any]
@@ -22,17 +22,17 @@ class Field:
     """One named value of a row.
 
     Args:
-        name: the name it is given, for complaints.
+        name: the name of the value, for messages.
         spec: a column's name, or a mapping with
 
-            - `column`: a column, or a list of them; without it an extractor is given the whole row (a mapping);
-            - `extract`: a function of `cgpo.data.extractors`, or the dotted path of one's own;
-            - `values`: a mapping from the values the column may have to the values wanted;
-            - `default`: the value where the (single) column is absent or null;
+            - `column`: a column, or a list of them; without it an extractor gets the whole row as a mapping;
+            - `extract`: a function of `cgpo.data.extractors`, or the dotted path of your own;
+            - `values`: a mapping from the values that the column may have to the values wanted;
+            - `default`: the value if all the columns are absent or null;
             - `constant`: the value for every row, instead of all the others.
 
     Raises:
-        UserError: an unknown key or extractor.
+        UserError: a key or an extractor is unknown.
     """
 
     def __init__(self, name: str, spec: FieldSpec) -> None:
@@ -55,7 +55,7 @@ class Field:
         self.extract = None if options.get("extract") is None else _extractor(name, options["extract"])
 
     def read(self, row: Row) -> Any:
-        """The field's value in a row.
+        """Reads the field's value from a row.
 
         Raises:
             UserError: a column is missing or null, or its value is not what the extractor or `values` expects.
@@ -69,26 +69,30 @@ class Field:
             try:
                 found = [self.extract(*found)]
             except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-                what = "; ".join(describe(value) for value in found) if self.columns else "the row"
+                what = "; ".join(preview(value) for value in found) if self.columns else "the row"
                 raise row.error(f"{self._place}: {error}; found {what}") from error
         value = found[0] if len(found) == 1 else found
         if self.values is None:
             return value
         if not isinstance(value, str | int | float) or value not in self.values:
-            raise row.error(f"{self._place}: expected one of {list(self.values)}, found {describe(value)}")
+            raise row.error(f"{self._place}: expected one of {list(self.values)}, found {preview(value)}")
         return self.values[value]
 
     @property
     def _place(self) -> str:
-        plain = self.columns == (self.name,)
-        return f"field '{self.name}'" + ("" if plain or not self.columns else f" (from {', '.join(self.columns)})")
+        unchanged = self.columns == (self.name,)
+        return f"field '{self.name}'" + ("" if unchanged or not self.columns else f" (from {', '.join(self.columns)})")
 
 
 class Template:
-    r"""A text with `{name}` placeholders; any other brace stands for itself (`\boxed{}`).
+    r"""A text with `{name}` placeholders, in which any other brace stands for itself (`\boxed{}`).
+
+    Args:
+        text: the text.
+        names: the names that placeholders may have.
 
     Raises:
-        UserError: a placeholder that no column is named for.
+        UserError: a placeholder has another name.
     """
 
     def __init__(self, text: str, names: Sequence[str]) -> None:
@@ -99,24 +103,27 @@ class Template:
             raise UserError(f"template {text!r}: no column is given for {unknown}; given: {sorted(names)}")
 
     def fill(self, row: Row, fields: Mapping[str, Field]) -> str:
-        """The text for a row; a list of texts is joined by line ends.
+        """Fills the placeholders from a row; a list of texts is joined by line ends.
 
         Raises:
-            UserError: a column is missing or is neither a text, a number nor a list of texts.
+            UserError: a column is missing, or is not a text, a number or a list of texts.
         """
         values = {name: _as_text(row, fields[name]) for name in self.names}
         return _PLACEHOLDER.sub(lambda match: values[match[1]], self.text)
 
 
 def _as_text(row: Row, field: Field) -> str:
-    value = field.read(row)
+    value: object = field.read(row)
     if isinstance(value, str):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return "\n".join(value)
-    raise row.error(f"field '{field.name}': expected a text, found {describe(value)}")
+    if isinstance(value, list):
+        items = cast("list[object]", value)
+        texts = [item for item in items if isinstance(item, str)]
+        if len(texts) == len(items):
+            return "\n".join(texts)
+    raise row.error(f"field '{field.name}': expected a text, found {preview(field.read(row))}")
 
 
 def _extractor(field: str, name: str) -> Callable[..., Any]:

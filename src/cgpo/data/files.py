@@ -9,12 +9,11 @@ import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
-from cgpo.errors import UserError
+from cgpo.errors import UserError, first_line
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class Row:
     r"""One row, whatever format it was stored in.
 
     Attributes:
-        source: short name of the file, the same on every machine (`gsm8k/train.jsonl`).
+        source: the short name of the file, the same on every machine (`gsm8k/train.jsonl`).
         number: where the row is in the file, from 1: a line in JSONL and CSV, an item or a row elsewhere.
         location: the place as a person looks for it (`data/gsm8k/train.jsonl line 17`).
         fields: column name → value; `\r\n` and `\r` in texts are already `\n`.
@@ -35,15 +34,15 @@ class Row:
 
     @property
     def key(self) -> str:
-        """The row's stable identity, `gsm8k/train.jsonl:17`."""
+        """The row's stable identity, such as `gsm8k/train.jsonl:17`."""
         return f"{self.source}:{self.number}"
 
     def error(self, problem: str) -> UserError:
-        """The complaint about this row, to be raised."""
+        """Makes the error that names this row, for the caller to raise."""
         return UserError(f"{self.location}: {problem}")
 
     def value(self, column: str) -> Any:
-        """The value of a column.
+        """Returns the value of a column.
 
         Raises:
             UserError: the row has no such column, or its value is null.
@@ -55,20 +54,32 @@ class Row:
             raise self.error(f"field '{column}' is null")
         raise self.error(f"no field '{column}'; found: {', '.join(map(str, self.fields)) or 'nothing'}")
 
+    def text(self, column: str) -> str:
+        """Returns the value of a column that must be a text.
+
+        Raises:
+            UserError: the row has no such column, or its value is null or not a text.
+        """
+        value = self.value(column)
+        if not isinstance(value, str):
+            raise self.error(f"field '{column}': expected a text, found {preview(value)}")
+        return value
+
 
 def make_row(source: str, number: int, location: str, fields: object) -> Row:
-    """A row whose line ends are normalised.
+    """Makes a row with normalised line ends; see `Row` for the arguments.
 
     Raises:
         UserError: `fields` is not an object of named values.
     """
     if not isinstance(fields, Mapping):
-        raise UserError(f"{location}: expected an object with named fields, found {describe(fields)}")
-    return Row(source, number, location, {name: _unix_line_ends(value) for name, value in fields.items()})
+        raise UserError(f"{location}: expected an object with named fields, found {preview(fields)}")
+    values = cast("Mapping[str, Any]", fields)
+    return Row(source, number, location, {name: _unix_line_ends(value) for name, value in values.items()})
 
 
-def describe(value: object) -> str:
-    """A value as a complaint shows it: its kind and its beginning."""
+def preview(value: object) -> str:
+    """Shows a value in a message: its type and the beginning of its text."""
     shown = repr(value)
     return f"{type(value).__name__} {shown if len(shown) <= 60 else shown[:57] + '...'}"
 
@@ -77,14 +88,18 @@ def _unix_line_ends(value: Any) -> Any:
     if isinstance(value, str):
         return value.replace("\r\n", "\n").replace("\r", "\n")
     if isinstance(value, list):
-        return [_unix_line_ends(item) for item in value]
+        return [_unix_line_ends(item) for item in cast("list[Any]", value)]
     if isinstance(value, dict):
-        return {name: _unix_line_ends(item) for name, item in value.items()}
+        return {name: _unix_line_ends(item) for name, item in cast("dict[Any, Any]", value).items()}
     return value
 
 
-def optional_module(name: str, purpose: str) -> ModuleType:
+def optional_module(name: str, purpose: str) -> Any:
     """Imports a module that the core installation lacks.
+
+    Args:
+        name: the module.
+        purpose: what needs it, for the message.
 
     Raises:
         UserError: it is not installed; the message names the extra that brings it.
@@ -97,7 +112,7 @@ def optional_module(name: str, purpose: str) -> ModuleType:
 
 
 def read_parquet(file: Path, source: str) -> Iterator[Row]:
-    """Rows of a Parquet file, a batch of them in memory at a time.
+    """Yields the rows of a Parquet file, with one batch of them in memory at a time.
 
     Raises:
         UserError: pyarrow is missing, or the file is not Parquet.
@@ -110,12 +125,11 @@ def read_parquet(file: Path, source: str) -> Iterator[Row]:
                 number += 1
                 yield make_row(source, number, f"{file} row {number}", fields)
     except (OSError, importlib.import_module("pyarrow").ArrowException) as error:
-        first_line = str(error).partition("\n")[0]
-        raise UserError(f"{file}: cannot be read as Parquet: {first_line}") from error
+        raise UserError(f"{file}: cannot be read as Parquet: {first_line(error)}") from error
 
 
 def read_dataset(path: str, split: str, subset: str | None) -> Iterator[Row]:
-    """Rows of one split of a data set, as `datasets.load_dataset` finds it.
+    """Yields the rows of one split of a data set, as `datasets.load_dataset` finds it.
 
     Raises:
         UserError: `datasets` is missing, or cannot find or load the data set.
@@ -124,8 +138,7 @@ def read_dataset(path: str, split: str, subset: str | None) -> Iterator[Row]:
     try:
         rows = datasets.load_dataset(path, subset, split=split)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
-        first_line = str(error).partition("\n")[0]
-        raise UserError(f"data set '{path}', split '{split}': {first_line or type(error).__name__}") from error
+        raise UserError(f"data set '{path}', split '{split}': {first_line(error)}") from error
     name = "/".join(part for part in (path, subset, split) if part)
     for number, fields in enumerate(rows, start=1):
         yield make_row(name, number, f"data set {name} row {number}", fields)
@@ -135,18 +148,18 @@ READABLE = ".jsonl, .json, .csv (each also as .gz) or .parquet"
 
 
 def read_rows(path: str | Path, split: str | None = None, subset: str | None = None) -> Iterator[Row]:
-    """Reads the rows of a file, or of a data set where `split` is given.
+    """Reads the rows of a file, or of a data set if `split` is given.
 
     Args:
         path: a file, or what `datasets.load_dataset` takes (a hub id, a folder).
-        split: the split of the data set (`train`); `None` for a file.
-        subset: the data set's configuration name, if it has several.
+        split: the split of the data set, such as `train`; `None` for a file.
+        subset: the name of the data set's configuration, if it has several.
 
     Yields:
-        The rows in the order of the file, blank lines left out.
+        The rows in the order of the file, without blank lines.
 
     Raises:
-        UserError: the file is missing, of another format, or a part of it cannot be read (names the line).
+        UserError: the file is missing or has another format, or a line cannot be read; the message names it.
     """
     if split is not None:
         yield from read_dataset(str(path), split, subset)
@@ -199,7 +212,7 @@ def _json(content: bytes, source: str, path: str) -> Iterator[Row]:
         raise UserError(f"{place}: not JSON: {error.msg} at column {error.colno}{hint}") from error
     if not isinstance(rows, list):
         raise UserError(f"{path}: expected a list of objects, found {type(rows).__name__}")
-    for number, fields in enumerate(rows, start=1):
+    for number, fields in enumerate(cast("list[object]", rows), start=1):
         yield make_row(source, number, f"{path} item {number}", fields)
 
 

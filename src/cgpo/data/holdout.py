@@ -1,4 +1,4 @@
-"""Which prompts are held out: decided by a hash of what they say, so the same on every machine and in every run."""
+"""Which prompts are held out: decided by a hash of their text, and so the same on every machine and in every run."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from cgpo.types import Prompt
 
 
 def held_out_flags(prompts: Sequence[Prompt], holdout: float, seed: int) -> list[bool]:
-    """Says for each prompt whether it is held out from training.
+    """Decides for each prompt whether it is held out from training.
 
-    Prompts are held out in the order of their hashes, which depend on nothing but the seed and what a prompt says; so
-    that a row more or less moves at most the border. Two rows that say the same fall on the same side, so nothing that
-    is trained on is held out too.
+    Prompts are held out in the order of their hashes, which depend only on the seed and the prompt's text, so that one
+    row more or less moves at most the border. Equal prompts fall on the same side, so that nothing is both trained on
+    and held out.
 
     Args:
         prompts: the prompts of one source.
-        holdout: below 1 a share of the prompts, at least one and never all that differ; else a number of prompts; 0 for
-            none. Both are exact, unless the last of them says the same as further ones.
-        seed: another seed, another choice.
+        holdout: below 1 a share of the prompts, at least one and never all that differ; otherwise a number of prompts;
+            0 for none. Both are exact, unless the last prompt held out equals further ones.
+        seed: another seed makes another choice.
 
     Raises:
-        UserError: `holdout` is negative, or a number that is not whole.
+        UserError: `holdout` is negative, or a number of prompts that is not whole.
     """
     check_holdout(holdout)
     hashes = [_hash(prompt, seed) for prompt in prompts]
@@ -38,10 +38,10 @@ def held_out_flags(prompts: Sequence[Prompt], holdout: float, seed: int) -> list
 
 
 def check_holdout(holdout: float) -> None:
-    """Refuses a `holdout` that is neither a share nor a number of prompts.
+    """Checks that `holdout` is a share or a number of prompts.
 
     Raises:
-        UserError: see `held_out_flags`.
+        UserError: it is neither.
     """
     whole = float(holdout).is_integer()
     if (

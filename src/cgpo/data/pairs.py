@@ -1,4 +1,4 @@
-"""Preference pairs: what a reward model is trained on."""
+"""Preference pairs from a file or data set: what reward models are trained on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cgpo.data.conversation import parse_conversation
-from cgpo.data.files import Row, describe
+from cgpo.data.files import Row, preview
 from cgpo.data.holdout import held_out_flags
 from cgpo.data.source import PromptFile
 from cgpo.errors import UserError
@@ -16,7 +16,13 @@ from cgpo.types import Prompt
 
 @dataclass(frozen=True)
 class Pair:
-    """Two responses to a prompt, of which people prefer the first."""
+    """Two responses to a prompt, of which the first is preferred.
+
+    Attributes:
+        prompt: the prompt.
+        chosen: the preferred response.
+        rejected: the other response.
+    """
 
     prompt: Prompt
     chosen: str
@@ -28,10 +34,10 @@ class PairSplits:
     """A source's pairs.
 
     Attributes:
-        train: those trained on.
-        held_out: those kept for measuring accuracy.
-        left_out: a line for each row that prefers nothing (equal responses, or responses to different prompts), with
-            its place and the reason.
+        train: the pairs to train on.
+        held_out: the pairs kept for measuring accuracy.
+        left_out: one line for each row that expresses no preference, because its responses are equal or answer
+            different prompts, with its place and the reason.
     """
 
     train: tuple[Pair, ...]
@@ -43,15 +49,15 @@ class PairFile:
     """Preference pairs from a file or data set.
 
     Args:
-        path: as for `PromptFile`.
+        path: the file, or the id of the data set, as for `PromptFile`.
         chosen: the column of the preferred response, or of the whole conversation that ends with it.
-        rejected: the column of the other.
-        conversation: whether `chosen` and `rejected` hold whole conversations; then `columns` and `template` are not
-            to be given.
-        options: everything else `PromptFile` takes, except `response`.
+        rejected: the column of the other response, or of its conversation.
+        conversation: whether `chosen` and `rejected` contain whole conversations; then `columns` and `template` must
+            not be given.
+        options: all other arguments of `PromptFile` except `response`.
 
     Raises:
-        UserError: the mapping contradicts itself.
+        UserError: the arguments contradict each other.
     """
 
     def __init__(
@@ -61,10 +67,11 @@ class PairFile:
         self.prompts = PromptFile(path, conversation=chosen if conversation else None, **options)
 
     def load(self) -> PairSplits:
-        """Reads the pairs; two pairs with the same prompt are on the same side of the split.
+        """Reads the pairs; pairs with the same prompt are on the same side of the split.
 
         Raises:
-            UserError: a row does not fit the mapping (names file, line and field), or no pair is left to train on.
+            UserError: a row does not fit the mapping, and the message names its file, line and field; or no pair is
+                left to train on.
         """
         left_out: list[str] = []
         pairs = list(self._pairs(left_out))
@@ -85,14 +92,12 @@ class PairFile:
                 yield Pair(replace(prompt, response=chosen or None), chosen, rejected)
 
     def _response(self, row: Row, column: str, prompt: Prompt) -> str | None:
-        """The response in a column; `None` where its conversation has another prompt than the row's."""
-        value = row.value(column)
+        """Returns the response in a column, or `None` if its conversation has another prompt than the row's."""
         if self.prompts.conversation is None:
-            if not isinstance(value, str):
-                raise row.error(f"field '{column}': expected a text, found {describe(value)}")
-            return value
+            return row.text(column)
+        value = row.value(column)
         try:
-            spoken = parse_conversation(value)
+            parsed = parse_conversation(value)
         except ValueError as error:
-            raise row.error(f"field '{column}': {error}; found {describe(value)}") from error
-        return spoken.response if (spoken.history, spoken.text) == (prompt.history, prompt.text) else None
+            raise row.error(f"field '{column}': {error}; found {preview(value)}") from error
+        return parsed.response if (parsed.history, parsed.text) == (prompt.history, prompt.text) else None

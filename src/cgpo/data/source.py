@@ -1,4 +1,4 @@
-"""Leaving out the prompts that a model's context cannot hold."""
+"""Sources of prompts: a file or data set, and mixtures of sources; and which prompts fit a model's context."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from cgpo.data.conversation import parse_conversation
 from cgpo.data.fields import Field, FieldSpec, Template
-from cgpo.data.files import Row, describe, read_rows
+from cgpo.data.files import Row, preview, read_rows
 from cgpo.data.holdout import check_holdout, held_out_flags
 from cgpo.errors import UserError
 from cgpo.types import Prompt
@@ -18,17 +18,22 @@ from cgpo.types import Prompt
 
 @dataclass(frozen=True)
 class PromptSplits:
-    """A source's prompts: those trained on and those kept for evaluation."""
+    """A source's prompts.
+
+    Attributes:
+        train: the prompts to train on.
+        held_out: the prompts kept for evaluation.
+    """
 
     train: tuple[Prompt, ...]
     held_out: tuple[Prompt, ...]
 
 
 class PromptSource(Protocol):
-    """Anything prompts come from."""
+    """Anything that prompts come from."""
 
     def load(self) -> PromptSplits:
-        """Reads the prompts; the same each time."""
+        """Loads the prompts, the same ones each time."""
         ...
 
 
@@ -36,22 +41,22 @@ class PromptFile:
     """Prompts from a file (JSONL, JSON, CSV, Parquet) or a data set of the `datasets` library.
 
     Args:
-        path: the file, or the data set's id where `split` is given.
+        path: the file, or the id of the data set if `split` is given.
         columns: name in the templates → where it comes from (see `cgpo.data.fields.Field`).
-        template: the prompt's text, with `{name}` for each of `columns`; blank lines at its ends are dropped.
+        template: the prompt's text, with `{name}` for each of `columns`; line ends around it are dropped.
         metadata: what judges read: name → where it comes from, as in `columns`.
         response: the golden response: a template as above, or the name of a column; a blank one counts as none.
-        conversation: instead of `columns` and the templates, the column of a whole conversation (see
-            `cgpo.data.conversation.parse_conversation`): history, text and response come from it.
-        limit: the most rows to take, the first ones that `where` lets pass.
-        where: column → the value, or list of values, that rows are taken for.
-        holdout: the prompts kept from training: a share below 1, or a number of them.
-        seed: which prompts are held out.
+        conversation: instead of `columns` and the templates, the column of a whole conversation, which history, text
+            and response come from (see `cgpo.data.conversation.parse_conversation`).
+        limit: the most rows to take: the first ones that match `where`.
+        where: column → the value, or list of values, that rows must have.
+        holdout: the prompts kept from training: a share below 1, or a number of prompts.
+        seed: the seed of the choice of held-out prompts.
         split: the data set's split; `None` for a file.
-        subset: the data set's configuration name, if it has several.
+        subset: the name of the data set's configuration, if it has several.
 
     Raises:
-        UserError: the mapping contradicts itself.
+        UserError: the arguments contradict each other.
     """
 
     def __init__(
@@ -91,10 +96,11 @@ class PromptFile:
         self.response = None if response is None else Template(response, tuple(self.fields))
 
     def load(self) -> PromptSplits:
-        """Reads the prompts, split into those trained on and those held out.
+        """Reads the prompts, split into those to train on and those held out.
 
         Raises:
-            UserError: a row does not fit the mapping (names file, line and field), or no row is left to train on.
+            UserError: a row does not fit the mapping, and the message names its file, line and field; or no prompt is
+                left to train on.
         """
         prompts = [prompt for _, prompt in self.rows()]
         flags = held_out_flags(prompts, self.holdout, self.seed)
@@ -104,20 +110,20 @@ class PromptFile:
         return PromptSplits(train, tuple(prompt for prompt, out in zip(prompts, flags, strict=True) if out))
 
     def rows(self, given: Iterable[Row] | None = None) -> Iterator[tuple[Row, Prompt]]:
-        """Each row that `where` and `limit` let pass, with its prompt.
+        """Yields each row that matches `where`, up to `limit`, with its prompt.
 
         Args:
-            given: rows to take instead of those of the file.
+            given: rows to read instead of those of the file.
 
         Raises:
             UserError: a row does not fit the mapping.
         """
         everything = read_rows(self.path, self.split, self.subset) if given is None else given
-        rows = (row for row in everything if self._wanted(row))
+        rows = (row for row in everything if self._matches(row))
         for row in islice(rows, self.limit):
             yield row, self._prompt(row)
 
-    def _wanted(self, row: Row) -> bool:
+    def _matches(self, row: Row) -> bool:
         for column, wanted in self.where.items():
             choices = [wanted] if isinstance(wanted, str | int | float) else list(wanted)
             if str(row.value(column)) not in map(str, choices):
@@ -125,12 +131,12 @@ class PromptFile:
         return True
 
     def _prompt(self, row: Row) -> Prompt:
-        prompt = self._written(row) if self.template is not None else self._spoken(row)
+        prompt = self._from_template(row) if self.template is not None else self._from_conversation(row)
         if not prompt.text.strip():
             raise row.error(f"the prompt is empty; fields: {', '.join(map(str, row.fields))}")
         return replace(prompt, metadata={name: field.read(row) for name, field in self.metadata.items()})
 
-    def _written(self, row: Row) -> Prompt:
+    def _from_template(self, row: Row) -> Prompt:
         assert self.template is not None
         response = None if self.response is None else self.response.fill(row, self.fields)
         return Prompt(
@@ -139,26 +145,26 @@ class PromptFile:
             response if response and response.strip() else None,
         )
 
-    def _spoken(self, row: Row) -> Prompt:
+    def _from_conversation(self, row: Row) -> Prompt:
         assert self.conversation is not None
         value = row.value(self.conversation)
         try:
-            spoken = parse_conversation(value)
+            parsed = parse_conversation(value)
         except ValueError as error:
-            raise row.error(f"field '{self.conversation}': {error}; found {describe(value)}") from error
+            raise row.error(f"field '{self.conversation}': {error}; found {preview(value)}") from error
         return Prompt(
-            row.key, spoken.text, spoken.response if spoken.response.strip() else None, history=spoken.history
+            row.key, parsed.text, parsed.response if parsed.response.strip() else None, history=parsed.history
         )
 
 
 class Mixture:
-    """The disjoint union of sources: every prompt of every one, once; each keeps its own held-out prompts.
+    """The disjoint union of sources: every prompt of every source once; each keeps its own held-out prompts.
 
     Args:
-        sources: name → source; a prompt's key is prefixed by the name.
+        sources: name → source; the name becomes the prefix of the prompts' keys.
 
     Raises:
-        UserError: no source, or a name with a slash in it.
+        UserError: there is no source, or a name contains a slash.
     """
 
     def __init__(self, sources: Mapping[str, PromptSource]) -> None:
@@ -170,10 +176,10 @@ class Mixture:
         self.sources = dict(sources)
 
     def load(self) -> PromptSplits:
-        """The prompts of all sources, in the sources' order.
+        """Loads the prompts of all sources, in the order of the sources.
 
         Raises:
-            UserError: a source gave two prompts one key, or could not be read.
+            UserError: a source has two prompts with the same key, or cannot be read.
         """
         loaded = {name: source.load() for name, source in self.sources.items()}
         train = tuple(_prefixed(name, prompt) for name, splits in loaded.items() for prompt in splits.train)
@@ -195,11 +201,11 @@ def fits_context(
 
     Args:
         prompts: the prompts, in any order.
-        encode: a prompt's tokens as the policy reads them, chat template included.
-        limit: the most tokens a prompt may have: the context length less the longest response.
+        encode: tokenizes a prompt as the policy reads it, chat template included.
+        limit: the most tokens of a prompt: the context length minus the longest response.
 
     Returns:
-        The prompts kept, in their order, and the number left out.
+        The prompts that fit, in their order, and the number of those that do not.
     """
     kept = tuple(prompt for prompt in prompts if len(encode(prompt)) <= limit)
     return kept, len(prompts) - len(kept)

@@ -1,4 +1,4 @@
-"""Openings of children's stories, each with a closed-form instruction that its continuation must keep."""
+"""Openings of children's stories, each with an instruction in closed form that its continuation must follow."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Kind:
     """One kind of instruction.
 
     Attributes:
-        instruction: the sentence that stands in front of the story.
-        check: the id of the judge's check.
-        kwargs: its arguments.
+        instruction: the sentence before the story.
+        check: the instruction id of the judge's check.
+        kwargs: the arguments of the check.
         story: draws the beginning of a story.
     """
 
@@ -41,16 +41,16 @@ class Kind:
 class StorySource:
     """Prompts of one kind of instruction, each text once: the instruction, then a story to be continued.
 
-    The metadata is what `InstructionFollowingJudge` reads, `instruction_id_list` and `kwargs`, and the `kind`.
+    The metadata is the `kind`, and what `InstructionFollowingJudge` reads: `instruction_id_list` and `kwargs`.
 
     Args:
         kind: `word`, `no_comma`, `ending` or `sentences`.
-        train_size: prompts to train on.
-        held_out_size: prompts kept for evaluation.
-        seed: which prompts, and in which order.
+        train_size: the number of prompts to train on.
+        held_out_size: the number of prompts kept for evaluation.
+        seed: the seed of the prompts and their order.
 
     Raises:
-        UserError: there is no such kind, or a size is out of its range.
+        UserError: there is no such kind, or a size is out of range.
     """
 
     def __init__(self, kind: str, train_size: int = 600, held_out_size: int = 200, seed: int = 0) -> None:
@@ -63,7 +63,7 @@ class StorySource:
         self.kind, self.train_size, self.held_out_size, self.seed = kind, train_size, held_out_size, seed
 
     def load(self) -> PromptSplits:
-        """Generates the prompts; the same each time."""
+        """Generates the prompts, the same ones each time."""
         drawn = self._prompts()
         prompts = tuple(next(drawn) for _ in range(self.train_size + self.held_out_size))
         return PromptSplits(prompts[: self.train_size], prompts[self.train_size :])
@@ -82,14 +82,14 @@ class StorySource:
 
 
 def _hero(random: Random) -> tuple[str, str, str]:
-    """Who the story is about: what they are, their name, and the pronoun at a sentence's start."""
+    """Draws who the story is about: girl or boy, the name, and the pronoun at the start of a sentence."""
     if random.random() < 0.5:
         return "girl", random.choice(_GIRLS), "She"
     return "boy", random.choice(_BOYS), "He"
 
 
 def _opening(random: Random) -> str:
-    """The first two or three sentences of a story."""
+    """Draws the first two or three sentences of a story."""
     who, name, pronoun = _hero(random)
     look, thing, place = random.choice(_LOOKS), random.choice(_THINGS), random.choice(_PLACES)
     second = random.choice((f"had a {look} {thing}", f"loved to play with a {look} {thing}", f"found a {look} {thing}"))
@@ -98,7 +98,7 @@ def _opening(random: Random) -> str:
 
 
 def _nearly_finished(random: Random) -> str:
-    """A story that lacks only the rest of its last sentence."""
+    """Draws a story that lacks only the rest of its last sentence."""
     who, name, pronoun = _hero(random)
     helper = random.choice(_ANIMALS)
     look, thing, place = random.choice(_LOOKS), random.choice(_THINGS), random.choice(_PLACES)
@@ -122,4 +122,4 @@ KINDS: Mapping[str, Kind] = {
     ),
 }
 MOST = 10_000
-"""The most prompts of one kind; there are several times as many texts."""
+"""The most prompts of one kind; several times as many texts exist."""

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import orjson
 
-from cgpo.data.files import describe
+from cgpo.data.files import preview
 from cgpo.errors import UserError
 from cgpo.protocols import JudgePanel
 from cgpo.types import Outcome, Prompt, Sample, Verdict
@@ -123,7 +123,7 @@ def sample_of(fields: Mapping[str, Any], place: str) -> Sample:
         raise UserError(f"{place}: field '{taken[0]}' is what judging adds; drop it from the input, or rename it")
     metadata = fields.get("metadata")
     if not isinstance(metadata, Mapping | None):
-        raise UserError(f"{place}: field 'metadata' must be an object, found {describe(metadata)}")
+        raise UserError(f"{place}: field 'metadata' must be an object, found {preview(metadata)}")
     prompt = Prompt(place, _text(fields, "prompt", place), metadata=metadata or {})
     return Sample(prompt, _text(fields, "response", place))
 
@@ -137,7 +137,7 @@ def label_of(fields: Mapping[str, Any], place: str) -> bool | None:
     label = fields.get("label")
     if label is not None and not isinstance(label, bool):
         raise UserError(
-            f"{place}: field 'label' must be true (satisfied), false (violated) or null, found {describe(label)}"
+            f"{place}: field 'label' must be true (satisfied), false (violated) or null, found {preview(label)}"
         )
     return label
 
@@ -148,7 +148,7 @@ def _row(line: bytes, place: str) -> Row:
     except orjson.JSONDecodeError as error:
         raise UserError(f"{place}: not JSON: {error.msg} at column {error.colno}") from error
     if not isinstance(fields, dict):
-        raise UserError(f"{place}: expected an object with named fields, found {describe(fields)}")
+        raise UserError(f"{place}: expected an object with named fields, found {preview(fields)}")
     return Row(line, sample_of(fields, place), label_of(fields, place))
 
 
@@ -157,5 +157,5 @@ def _text(fields: Mapping[str, Any], name: str, place: str) -> str:
         found = ", ".join(map(str, fields)) or "nothing"
         raise UserError(f"{place}: no field '{name}'; a row needs prompt and response, found: {found}")
     if not isinstance(fields[name], str):
-        raise UserError(f"{place}: field '{name}' must be a text, found {describe(fields[name])}")
+        raise UserError(f"{place}: field '{name}' must be a text, found {preview(fields[name])}")
     return fields[name]

@@ -1,4 +1,4 @@
-"""Standard benchmarks by EleutherAI's lm-evaluation-harness: its prompts, its scoring, local files or the hub's."""
+"""Standard benchmarks by EleutherAI's lm-evaluation-harness: its prompts and scoring, on local files or the hub."""
 
 from cgpo.standard_benchmarks.benchmark import Benchmark
 

@@ -1,4 +1,4 @@
-"""A standard benchmark: which of the harness's tasks it is, and which local file may stand for its data."""
+"""A standard benchmark: which of the harness's tasks it is, and which local file can replace the hub's data."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from cgpo.data.files import Row, read_rows
 from cgpo.errors import UserError
 
 Document = dict[str, Any]
-"""A row in the columns that the harness's task reads."""
+"""A row with the columns that the harness's task reads."""
 
 
 @dataclass(frozen=True)
 class Documents:
-    """What a benchmark is asked, where it comes from a file.
+    """The documents of a benchmark that come from a file.
 
     Attributes:
-        file: where the rows lie.
+        file: the file.
         rows: the documents, at least one.
-        left_out: what a person should know of rows that are not among them; empty where none is missing.
+        left_out: a line about rows that were left out; empty if there are none.
     """
 
     file: Path
@@ -31,7 +31,7 @@ class Documents:
 
 
 Reshape = Callable[[Sequence[Row]], tuple[list[Document], str]]
-"""From a file's rows to documents, and a line on what was left out."""
+"""Turns a file's rows into documents, and returns a line about rows that were left out."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ class Benchmark:
 
     Attributes:
         tasks: the harness's tasks, or groups of tasks, on the hub's data.
-        file: of the same data, under the folder of data.
-        reshape: dotted path of a function of the file's rows, where their columns are not the task's own.
-        local_tasks: the tasks that the file serves, where they are others.
-        fewshot_from_rows: examples are drawn from the file's other rows; the task has its own where this is false.
+        file: a file with the same data, relative to the folder of data.
+        reshape: the dotted path of a function of the file's rows, if their columns are not the task's own.
+        local_tasks: the tasks that the file serves, if they are not `tasks`.
+        fewshot_from_rows: whether few-shot examples are other rows of the file; otherwise the task has its own.
 
     Raises:
-        UserError: a value is not of its kind, or the function cannot be imported.
+        UserError: a value has the wrong type, or the function cannot be imported.
     """
 
     tasks: Sequence[str]
@@ -58,23 +58,26 @@ class Benchmark:
 
     def __post_init__(self) -> None:
         for key in ("tasks", "local_tasks"):
-            names = getattr(self, key)
+            names: Any = getattr(self, key)
             if names is not None and (
                 isinstance(names, str) or not names or not all(isinstance(n, str) for n in names)
             ):
                 raise UserError(f"{key} is {names!r}: it must be a list of the harness's names, such as [gsm8k]")
-        object.__setattr__(self, "_reshape", as_they_are if self.reshape is None else _function(self.reshape))
+        object.__setattr__(self, "_reshape", unchanged if self.reshape is None else _function(self.reshape))
 
     @property
     def served(self) -> Sequence[str]:
-        """The tasks that the file serves."""
+        """The harness's tasks that the file serves."""
         return self.tasks if self.local_tasks is None else self.local_tasks
 
     def read(self, data_dir: str) -> Documents:
-        """The documents of the file.
+        """Reads the documents from the file.
+
+        Args:
+            data_dir: the folder of data.
 
         Raises:
-            UserError: the file is missing or empty, or a row is not what the task needs.
+            UserError: the file is missing or empty, or a row does not have what the task needs.
         """
         file = Path(data_dir) / self.file
         rows = list(read_rows(file))
@@ -84,8 +87,8 @@ class Benchmark:
         return Documents(file, documents, left_out)
 
 
-def as_they_are(rows: Sequence[Row]) -> tuple[list[Document], str]:
-    """Rows whose columns are the task's own."""
+def unchanged(rows: Sequence[Row]) -> tuple[list[Document], str]:
+    """Returns rows whose columns are the task's own."""
     return [dict(row.fields) for row in rows], ""
 
 

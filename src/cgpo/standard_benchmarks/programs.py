@@ -1,28 +1,31 @@
-"""Programs that a model wrote run in the sandbox: what the harness gets where it asks `evaluate` for `code_eval`."""
+"""Runs programs that a model wrote in the sandbox: stands in for the metric `code_eval` of the library `evaluate`."""
 
 from __future__ import annotations
 
+import importlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from cgpo.errors import UserError
 from cgpo.sandbox.sandbox import Sandbox, SandboxError, Tests
+from cgpo.statistics import pass_at_k
 
 ATTEMPTS = 3
+"""Runs of a program whose sandbox fails."""
 CONTAINED = ("mbpp", "humaneval")
-"""Beginnings of the names of tasks whose programs all go through `code_eval`."""
+"""Prefixes of the tasks whose programs all go through `code_eval`."""
 
 
 class SandboxedPrograms:
-    """The metric `code_eval`, except that no program runs in this process.
+    """The metric `code_eval`, except that programs run in a sandbox instead of this process.
 
     Args:
-        sandbox: in which the programs run.
+        sandbox: the sandbox.
 
     Attributes:
-        undecided: programs of which the sandbox could not say whether they are right; they count as wrong.
+        undecided: the number of programs that the sandbox could not decide on; they count as wrong.
     """
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -35,19 +38,20 @@ class SandboxedPrograms:
         """Runs programs against tests.
 
         Args:
-            references: a text of tests for each problem.
-            predictions: for each problem its programs.
-            k: numbers of tries.
+            references: the tests of each problem, as one text.
+            predictions: the programs of each problem.
+            k: the numbers of tries.
 
         Returns:
-            `pass@k` for each `k` that every problem has programs enough for, over the problems; and who passed.
+            `pass@k`, averaged over the problems, for each `k` for which every problem has enough programs; and for
+            each problem which programs passed.
         """
         passed = [
             [self._passes(program, tests) for program in programs]
             for tests, programs in zip(references, predictions, strict=True)
         ]
         rates = {
-            f"pass@{tries}": sum(_pass_at(len(row), sum(row), tries) for row in passed) / len(passed)
+            f"pass@{tries}": sum(pass_at_k(len(row), sum(row), tries) for row in passed) / len(passed)
             for tries in k
             if all(len(row) >= tries for row in passed)
         }
@@ -66,19 +70,10 @@ class SandboxedPrograms:
         return False
 
 
-def _pass_at(count: int, right: int, tries: int) -> float:
-    """The chance that one of `tries` programs is right, drawn of `count` with some right ones (arXiv 2107.03374)."""
-    missed = 1.0
-    for number in range(count - right + 1, count + 1):
-        missed *= 1 - tries / number
-    return 1 - max(missed, 0.0)
-
-
 @contextmanager
-def programs_in_sandbox(sandbox: Sandbox) -> Iterator[SandboxedPrograms]:
-    """Hands out the sandboxed metric wherever a task asks for `code_eval`, as long as this lasts."""
-    import evaluate  # pyright: ignore[reportMissingImports]
-
+def programs_in_sandbox(sandbox: Sandbox) -> Generator[SandboxedPrograms]:
+    """Replaces `code_eval` by the sandboxed metric for the length of a block."""
+    evaluate: Any = importlib.import_module("evaluate")
     metric, own = SandboxedPrograms(sandbox), evaluate.load
 
     def load(path: str, *args: Any, **kwargs: Any) -> Any:
@@ -93,10 +88,10 @@ def programs_in_sandbox(sandbox: Sandbox) -> Iterator[SandboxedPrograms]:
 
 
 def require_contained(task: str) -> None:
-    """Refuses a task that would run programs outside of the sandbox.
+    """Checks that a task's programs all run in the sandbox.
 
     Raises:
-        UserError: naming the task.
+        UserError: they do not.
     """
     if not task.startswith(CONTAINED):
         raise UserError(
@@ -106,7 +101,7 @@ def require_contained(task: str) -> None:
 
 
 def _forget(metric: SandboxedPrograms) -> None:
-    """Lets go of modules that keep the metric, so that a later call in the same process gets its own."""
+    """Unloads the modules that keep the metric, so that a later call in the same process gets a new one."""
     for name, module in list(sys.modules.items()):
         if name.startswith("lm_eval.tasks") and any(value is metric for value in vars(module).values()):
             del sys.modules[name]

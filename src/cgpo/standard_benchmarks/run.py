@@ -1,7 +1,8 @@
-"""The scores for people."""
+"""Runs the harness on a policy in memory, and shows the scores."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,67 +12,74 @@ from rich.markup import escape
 from rich.table import Table
 
 from cgpo.errors import UserError
+from cgpo.models.chat import tokenize
 from cgpo.policy.causal import CausalPolicy
-from cgpo.standard_benchmarks.tasks import Loaded
+from cgpo.standard_benchmarks.tasks import TaskDict
 
 
 def harness_model(policy: CausalPolicy, batch_size: int | str, chat_template: bool) -> Any:
-    """The harness's own way with `transformers` models (`HFLM`), around a policy in memory.
+    """Wraps a policy in the harness's class for `transformers` models (`HFLM`).
+
+    Args:
+        policy: the policy.
+        batch_size: sequences in one forward pass, or `auto`.
+        chat_template: whether questions will be rendered through the chat template.
 
     Raises:
         UserError: a chat template is asked for, and the tokenizer has none.
     """
-    from lm_eval.models.huggingface import HFLM  # pyright: ignore[reportMissingImports]
-
-    if chat_template and policy.tokenizer.chat_template is None:
+    huggingface: Any = importlib.import_module("lm_eval.models.huggingface")
+    tokenizer: Any = policy.tokenizer
+    if chat_template and tokenizer.chat_template is None:
         raise UserError(
             "chat_template is true, but the model's tokenizer has none; write chat_template=false, or add one to "
             "tokenizer_config.json"
         )
-    return HFLM(
+    return huggingface.HFLM(
         pretrained=policy.model,
-        tokenizer=policy.tokenizer,  # pyright: ignore[reportArgumentType]
+        tokenizer=tokenizer,
         backend="causal",
         max_length=policy.context_length,
         batch_size=batch_size,
     )
 
 
-def count_cut(
+def count_truncated(
     policy: CausalPolicy, samples: Iterable[Mapping[str, Any]], response_tokens: Mapping[str, int]
 ) -> dict[str, int]:
-    """For each task the questions whose beginning the harness cut off, since the context had no room for them.
+    """Counts for each task the questions whose beginning the harness cut off because they exceed the context.
 
     Args:
-        policy: what was asked.
-        samples: see `Benchmarked.samples`.
-        response_tokens: tokens that are kept free for a response; tasks of choices have none.
+        policy: the policy that answered.
+        samples: see `HarnessResults.samples`.
+        response_tokens: the tokens that are kept free for a response; multiple-choice tasks have none.
     """
-    cut: dict[str, set[int]] = {}
+    truncated: dict[str, set[int]] = {}
     for sample in samples:
         ends = sample["choices"] or [""]
         room = policy.context_length - response_tokens.get(sample["task"], 0)
-        longest = max(len(policy.tokenizer(sample["prompt"] + end)["input_ids"]) for end in ends)  # pyright: ignore[reportArgumentType]
-        rows = cut.setdefault(sample["task"], set())
+        longest = max(len(tokenize(policy.tokenizer, sample["prompt"] + end, special_tokens=True)) for end in ends)
+        rows = truncated.setdefault(sample["task"], set())
         if longest > room:
             rows.add(sample["row"])
-    return {task: len(rows) for task, rows in cut.items()}
+    return {task: len(rows) for task, rows in truncated.items()}
 
 
 Scores = dict[str, Any]
+"""The numbers of one task."""
 
 
 @dataclass(frozen=True)
-class Asking:
-    """How a model is asked.
+class HarnessSettings:
+    """How the harness asks a model.
 
     Attributes:
-        limit: rows of each task; `None` for all.
-        num_fewshot: examples before each question; `None` for each task's own number.
-        chat_template: render questions through the tokenizer's chat template.
-        system_prompt: what goes before everything else.
-        seed: of the choice of examples.
-        bootstrap: resamples behind a standard error that has no closed form.
+        limit: the number of rows of each task; `None` for all.
+        num_fewshot: the number of examples before each question; `None` for each task's own number.
+        chat_template: whether questions are rendered through the tokenizer's chat template.
+        system_prompt: the text before everything else.
+        seed: the seed of the choice of examples.
+        bootstrap: the number of resamples for standard errors that have no closed form.
     """
 
     limit: int | None = None
@@ -83,56 +91,55 @@ class Asking:
 
 
 @dataclass(frozen=True)
-class Benchmarked:
-    """What the harness found.
+class HarnessResults:
+    """The results of a run of the harness.
 
     Attributes:
-        scores: benchmark → task → its numbers; a group of tasks that the harness sums up stands beside its tasks.
-        samples: every question with its response and what it scored, benchmark by benchmark.
+        scores: benchmark → task → its numbers; a group of tasks that the harness aggregates is listed like a task.
+        samples: every question with its response and its score, benchmark by benchmark.
     """
 
     scores: Mapping[str, Mapping[str, Scores]]
     samples: list[dict[str, Any]]
 
 
-def run_harness(language_model: Any, benchmarks: Mapping[str, Loaded], asking: Asking) -> Benchmarked:
+def run_harness(language_model: Any, benchmarks: Mapping[str, TaskDict], settings: HarnessSettings) -> HarnessResults:
     """Asks a model all questions of all benchmarks.
 
     Args:
-        language_model: of the harness (`lm_eval.api.model.LM`).
-        benchmarks: see `cgpo.standard_benchmarks.tasks.load_tasks`.
-        asking: how it is asked.
+        language_model: the harness's model (`lm_eval.api.model.LM`).
+        benchmarks: the tasks of each benchmark, from `cgpo.standard_benchmarks.tasks.load_tasks`.
+        settings: how the model is asked.
     """
-    from lm_eval import evaluate  # pyright: ignore[reportMissingImports]
-
+    lm_eval: Any = importlib.import_module("lm_eval")
     scores: dict[str, dict[str, Scores]] = {}
     samples: list[dict[str, Any]] = []
     for name, loaded in benchmarks.items():
         for task in loaded["tasks"].values():
-            _set_examples(task, asking)
-        found: Any = evaluate(
+            _set_examples(task, settings)
+        found: Any = lm_eval.evaluate(
             lm=language_model,
             task_dict=loaded,
-            limit=asking.limit,
-            apply_chat_template=asking.chat_template,
-            fewshot_as_multiturn=asking.chat_template,
-            system_instruction=asking.system_prompt,
-            bootstrap_iters=asking.bootstrap,
+            limit=settings.limit,
+            apply_chat_template=settings.chat_template,
+            fewshot_as_multiturn=settings.chat_template,
+            system_instruction=settings.system_prompt,
+            bootstrap_iters=settings.bootstrap,
             # Programs run in the sandbox; `load_tasks` lets no other task of that kind through.
             confirm_run_unsafe_code=True,
         )
         titles = [title for title, result in found["results"].items() if _metrics(result)]
         scores[name] = {title: _scores(found, title) for title in titles}
         samples.extend(_samples(name, found["samples"]))
-    return Benchmarked(scores, samples)
+    return HarnessResults(scores, samples)
 
 
-def _set_examples(task: Any, asking: Asking) -> None:
-    """A task that fixes its number of examples at 0 keeps it, as under the harness's own command."""
+def _set_examples(task: Any, settings: HarnessSettings) -> None:
+    """Sets the number of examples; a task that fixes it at 0 keeps it, as under the harness's own command."""
     own = task.get_config("num_fewshot")
     if own != 0:
-        task.set_config("num_fewshot", asking.num_fewshot if asking.num_fewshot is not None else own or 0)
-    task.set_fewshot_seed(seed=asking.seed)
+        task.set_config("num_fewshot", settings.num_fewshot if settings.num_fewshot is not None else own or 0)
+    task.set_fewshot_seed(seed=settings.seed)
 
 
 def _scores(found: Mapping[str, Any], title: str) -> Scores:
@@ -147,8 +154,8 @@ def _scores(found: Mapping[str, Any], title: str) -> Scores:
 
 
 def _metrics(result: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
-    """`{"exact_match,strict-match": 0.5, "exact_match_stderr,strict-match": 0.1}` as values with standard errors."""
-    metrics = {}
+    """Pairs values such as `exact_match,strict-match` with their errors, `exact_match_stderr,strict-match`."""
+    metrics: dict[str, dict[str, float | None]] = {}
     for key, value in result.items():
         metric, comma, kind = key.partition(",")
         if comma and not metric.endswith("_stderr"):
@@ -179,7 +186,7 @@ def _samples(name: str, by_task: Mapping[str, list[Mapping[str, Any]]]) -> Itera
 
 
 def score_table(scores: Mapping[str, Mapping[str, Mapping[str, Any]]], title: str) -> Table:
-    """One line a metric: its value with the standard error, and what it was measured on."""
+    """Shows one line for each metric: its value with the standard error, and what it was measured on."""
     table = Table(title=title, caption="± standard error", box=box.SIMPLE_HEAD)
     for column in ("task", "shots", "rows", "metric", "score"):
         table.add_column(column, justify="right" if column in ("shots", "rows", "score") else "left", overflow="fold")

@@ -1,8 +1,9 @@
-"""The harness's own tasks, their prompts and their scoring untouched, on local documents or on the hub's data."""
+"""The harness's own tasks with their own prompts and scoring, on local documents or on the hub's data."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import logging
 from collections.abc import Mapping
@@ -10,37 +11,37 @@ from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
-from cgpo.errors import UserError
+from cgpo.errors import UserError, first_line
 from cgpo.standard_benchmarks.benchmark import Benchmark, Documents
 from cgpo.standard_benchmarks.programs import require_contained
 
 SPLIT = "local"
 DEFAULT_TOKENS = 256
-"""What the harness generates where a task does not say."""
-Loaded = dict[str, Any]
-"""The harness's `TaskDict`: `tasks` and `groups` by name, and `group_map`."""
+"""The most tokens that the harness generates if a task does not say."""
+TaskDict = dict[str, Any]
+"""The harness's dictionary of `tasks` and `groups` by name, with a `group_map`."""
 
 
-def load_tasks(benchmarks: Mapping[str, Benchmark], documents: Mapping[str, Documents]) -> dict[str, Loaded]:
-    """For each benchmark the harness's tasks.
+def load_tasks(benchmarks: Mapping[str, Benchmark], documents: Mapping[str, Documents]) -> dict[str, TaskDict]:
+    """Loads the harness's tasks of each benchmark.
 
     Args:
-        benchmarks: by name.
-        documents: of those that come from a file; the others' data come from the hub.
+        benchmarks: the benchmarks by name.
+        documents: the documents of those that come from a file; the data of the others come from the hub.
 
     Raises:
-        UserError: the harness has no task of that name, cannot load its data, or it would run programs elsewhere than
-            in the sandbox.
+        UserError: the harness has no task of that name or cannot load its data, or the task would run programs outside
+            the sandbox.
     """
     manager = _manager()
-    found = {}
+    found: dict[str, TaskDict] = {}
     for name, benchmark in benchmarks.items():
         given = documents.get(name)
         names = benchmark.tasks if given is None else benchmark.served
         for task in names:
             if task not in manager.task_index:
-                raise UserError(f"benchmarks.{name}: {_unknown(task, manager.all_tasks)}")
-        specs = list(names) if given is None else [_local(name, benchmark, task, given) for task in names]
+                raise UserError(f"benchmarks.{name}: {_unknown_task(task, manager.all_tasks)}")
+        specs: list[Any] = list(names) if given is None else [_local(name, benchmark, task, given) for task in names]
         found[name] = _load(manager, name, specs)
         for task in found[name]["tasks"].values():
             if getattr(task, "UNSAFE_CODE", False):
@@ -49,15 +50,15 @@ def load_tasks(benchmarks: Mapping[str, Benchmark], documents: Mapping[str, Docu
 
 
 def fit_responses(task: Any, context: int, most: int | None) -> str:
-    """Shortens a task's responses to what was asked for, and to what the context leaves room for besides the question.
+    """Limits a task's responses to the tokens asked for, and to what the context leaves room for.
 
     Args:
-        task: of the harness.
-        context: of the model, in tokens.
-        most: tokens of a response, where someone said so.
+        task: a task of the harness.
+        context: the model's context in tokens.
+        most: the most tokens of a response; `None` for the task's own limit.
 
     Returns:
-        A line on what the context made shorter; empty where it did not.
+        A line about a limit that the context made shorter; empty if it made none.
     """
     if task.OUTPUT_TYPE != "generate_until":
         return ""
@@ -74,25 +75,23 @@ def fit_responses(task: Any, context: int, most: int | None) -> str:
 
 @cache
 def _manager() -> Any:
-    """Of all the tasks that the harness has: some 13,000 files, seconds to read."""
-    import datasets  # pyright: ignore[reportMissingImports]
-    from lm_eval.tasks import TaskManager  # pyright: ignore[reportMissingImports]
-
+    """Makes the harness's index of its tasks, which reads some 13,000 files in seconds, once."""
+    datasets: Any = importlib.import_module("datasets")
+    tasks: Any = importlib.import_module("lm_eval.tasks")
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     datasets.disable_progress_bars()
-    return TaskManager()
+    return tasks.TaskManager()
 
 
 def _local(name: str, benchmark: Benchmark, task: str, given: Documents) -> dict[str, Any]:
-    """The task, with a file's rows in the place of its data.
+    """Describes a task with a file's rows instead of its data.
 
-    A group of one, since that is how the harness lets keys of a task that it knows be overridden.
+    It is a group of one task, because that is how the harness lets the keys of a known task be overridden.
     """
-    import datasets  # pyright: ignore[reportMissingImports]
-
+    datasets: Any = importlib.import_module("datasets")
     rows = datasets.Dataset.from_list(list(given.rows))
     overrides: dict[str, Any] = {
-        "custom_dataset": lambda **_: {SPLIT: rows},
+        "custom_dataset": lambda **_: {SPLIT: rows},  # pyright: ignore[reportUnknownLambdaType]
         "training_split": None,
         "validation_split": None,
         "test_split": SPLIT,
@@ -102,7 +101,7 @@ def _local(name: str, benchmark: Benchmark, task: str, given: Documents) -> dict
     return {"group": f"{name}: {task}", "task": [{"task": task, **overrides}]}
 
 
-def _load(manager: Any, name: str, specs: list[Any]) -> Loaded:
+def _load(manager: Any, name: str, specs: list[Any]) -> TaskDict:
     try:
         # Loading prints what it downloads, and what it could not.
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -110,18 +109,14 @@ def _load(manager: Any, name: str, specs: list[Any]) -> Loaded:
     except UserError:
         raise
     except (ImportError, AssertionError) as error:
-        raise UserError(f"benchmarks.{name}: the harness lacks what it needs: {_line(error)}") from error
+        raise UserError(f"benchmarks.{name}: the harness lacks what it needs: {first_line(error)}") from error
     except Exception as error:  # data sets of the hub fail in many ways
         raise UserError(
-            f"benchmarks.{name}: the harness cannot load it: {_line(error)}; without the hub name a folder of local "
-            "files, data_dir=…"
+            f"benchmarks.{name}: the harness cannot load it: {first_line(error)}; without the hub name a folder of "
+            "local files, data_dir=…"
         ) from error
 
 
-def _unknown(task: str, known: list[str]) -> str:
+def _unknown_task(task: str, known: list[str]) -> str:
     near = get_close_matches(task, known, n=3)
     return f"lm-eval has no task {task!r}" + (f"; it has {', '.join(near)}" if near else "")
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
