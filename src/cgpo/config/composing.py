@@ -13,7 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from cgpo.config.components import Plain
 from cgpo.errors import UserError, choose
@@ -129,7 +129,8 @@ def tree_of(composed: DictConfig, run_folder: Path | None = None) -> dict[str, P
         tree = cast(dict[str, Plain], OmegaConf.to_container(composed, resolve=True, throw_on_missing=True))
     except OmegaConfBaseException as error:
         if missing := MISSING.search(str(error)):
-            raise MissingKeyError(missing["key"]) from error
+            direct = isinstance(error, MissingMandatoryValue) and error.full_key
+            raise MissingKeyError(str(direct or missing["key"])) from error
         raise UserError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
     return {str(key): value for key, value in tree.items()}
 

@@ -28,13 +28,14 @@ def with_policies(tree: Mapping[str, Value]) -> Mapping[str, Value]:
     """
     model, given = tree.get("model"), tree.get("policies")
     path = model.get("path") if isinstance(model, Mapping) else None
-    if not isinstance(path, str):
+    if not isinstance(model, Mapping) or not isinstance(path, str):
         return tree
     reference = tree.get("reference")
     if reference is None:
         reference = path if given is not None else start_of(path)
     return {
         **tree,
+        "model": {**model, "path": policy_path(path)},
         "policies": named_policies(given, path, reserved=OPPONENT),
         "reference": policy_path(reference) if isinstance(reference, str) else reference,
     }
@@ -61,8 +62,7 @@ def finished_evaluation(config: EvaluateConfig) -> EvaluateConfig:
         raise UserError("evaluation: samples is 0 and greedy is null, so that nothing would be drawn; set one of them")
     opponent = None if settings.opponent is None else policy_path(settings.opponent)
     update = {"pass_at": _pass_at(config), "opponent": opponent}
-    model = config.model.model_copy(update={"path": policy_path(config.model.path)})
-    found = config.model_copy(update={"evaluation": settings.model_copy(update=update), "model": model})
+    found = config.model_copy(update={"evaluation": settings.model_copy(update=update)})
     _check_criteria(found)
     for task in config.tasks.values():
         if settings.greedy is not None:

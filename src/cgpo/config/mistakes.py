@@ -91,12 +91,23 @@ def _place(
     annotation: object = schema
     place: list[str] = []
     for part in location:
+        if part == "0" and not is_listing(tree) and (item := _item(annotation)) is not None:
+            annotation = item  # one value stands for a list of one
+            continue
         inner, found = _step(annotation, tree, part)
         if inner is None and not to_the_end:
             break
         annotation, tree = inner, found
         place.append(part)
     return annotation, tree, place
+
+
+def _item(annotation: object) -> object | None:
+    """The kind of the items of the list that an annotation allows, if it allows one."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (Annotated, Union, UnionType):
+        return next((found for part in arguments if (found := _item(part)) is not None), None)
+    return arguments[0] if origin in SEQUENCES else None
 
 
 def _step(annotation: object, tree: object, part: str) -> tuple[object | None, object]:

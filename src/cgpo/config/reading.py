@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TypeVar, overload
 
 from omegaconf import DictConfig
 from pydantic import ValidationError
 
+from cgpo.bounds import marks_of
 from cgpo.config.commands import (
     BenchmarkConfig,
     DashboardConfig,
@@ -23,11 +25,11 @@ from cgpo.config.composing import MissingKeyError, members, tree_of, typed_overr
 from cgpo.config.evaluating import finished_evaluation, with_policies
 from cgpo.config.evaluation import EvaluateConfig
 from cgpo.config.judging import GIVEN_LATER, finished_judging
-from cgpo.config.mistakes import missing_line, mistake
+from cgpo.config.mistakes import fields_of, missing_line, mistake
 from cgpo.config.references import check_artifacts, check_models, named_models
 from cgpo.config.renamed import renamed
 from cgpo.config.reproducing import finished_reproduction
-from cgpo.config.sections import Section
+from cgpo.config.sections import Example, Section
 from cgpo.config.tasks import (
     check_names,
     check_panel,
@@ -116,6 +118,8 @@ def _finish(schema: type[Section], tree: Tree, composed: DictConfig) -> Section:
     for key in tree:
         if key not in schema.model_fields and (moved := renamed(key)):
             raise UserError(moved)
+    if isinstance(tree.get("update"), Component):
+        raise UserError(str(renamed("update._target_")))
     if issubclass(schema, TrainConfig):
         overrides = typed_overrides()
         if issubclass(schema, EvaluateConfig):
@@ -160,11 +164,13 @@ def _check_shared(tree: Tree) -> None:
         shared = tree.get(key)
         if isinstance(shared, Component):
             limited = {name: value for name, value in shared.arguments.items() if (name, value) != ("kl_max", None)}
-            checked = Component(shared.target, limited, key, shared.positional, shared.partial, shared.nested)
-            check_components(checked, later=["kl_max"])
+            check_components(replace(shared, arguments=limited, partial=True))
 
 
 def _valid(schema: type[S], tree: Tree) -> S:
+    for name, annotation in fields_of(schema).items():
+        if tree.get(name) == "" and any(isinstance(mark, Example) for mark in marks_of(annotation)):
+            raise UserError(missing_line(name, schema))
     try:
         return schema.model_validate(dict(tree))
     except ValidationError as error:
