@@ -36,7 +36,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     SuitePolicy(layers=1).load().save(folder / "model")
     done = cgpo(
         "train",
-        *("model.path=model", "reference=null", "pipeline=none", "reward=constant", f"tasks=[{','.join(TASKS)}]"),
+        *("model.path=model", "pipeline=none", "reward=constant", f"tasks=[{','.join(TASKS)}]"),
         *("judges=[math,instruction_following]", *(f"tasks.{task}.reward=constant" for task in TASKS)),
         *("logger=none", "updates=2", "trainer.threads=1", "rollout.max_new_tokens=16", "hydra.run.dir=out"),
         *(f"data.{task}.{size}=16" for task in TASKS for size in ("train_size", "held_out_size")),
@@ -72,6 +72,16 @@ def test_the_tour_finds_the_newest_run(run: Path, tmp_path: Path, monkeypatch: p
     names: dict[str, Any] = {}
     exec(first, names)
     assert names["run"].folder == Path("runs/2026-01-31/12-00-00")
+
+
+def test_the_first_run_trains_with_a_judge_and_without(
+    tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CGPO_POLICY", str(run.parent / "model"))
+    monkeypatch.setenv("CGPO_UPDATES", "2")
+    said = executed("first_run", tmp_path)
+    assert "with_judge: reward" in said
+    assert "without_judge: reward" in said
 
 
 def test_the_three_optimizers_go_where_they_should(tmp_path: Path) -> None:
