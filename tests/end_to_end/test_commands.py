@@ -262,7 +262,8 @@ def test_evaluate_refuses_a_reference_with_other_tokens(run: Path, folder: Path)
     tokenizer = AutoTokenizer.from_pretrained(other)
     tokenizer.add_tokens(["unheard-of"])
     tokenizer.save_pretrained(other)
-    done = cgpo("evaluate", *PIPELINE, *RUN, f"model.path={other}", "hydra.run.dir=other_tokens", folder=folder)
+    line = [f"model.path={other}", "reference=artifact:warmup", "hydra.run.dir=other_tokens"]
+    done = cgpo("evaluate", *PIPELINE, *RUN, *line, folder=folder)
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: model.path: {other} reads other tokens than reference, ")
     assert "name the model that the policies were trained from" in done.stderr
