@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from lightning import Callback
-from tests.api.parts import Short, fitted, task, tiny_folder
+from tests.api.parts import Short, fitted, length, task, tiny_folder
 from transformers import AutoModelForCausalLM
 
 import cgpo
@@ -112,11 +112,13 @@ def test_several_tasks_loggers_and_callbacks(tmp_path: Path) -> None:
         def on_train_batch_end(self, trainer: Any, pl_module: Any, *_: Any) -> None:
             steps.append(pl_module.global_step)
 
-    run = fitted(tmp_path, tasks=[task(), task("brief", judges=[Short()], weight=0.5)], callbacks=[Watch()])
+    tasks = [task(), task("brief", judges=[Short()], weight=0.5)]
+    run = fitted(tmp_path, tasks=tasks, callbacks=[Watch()], measures={"words": length})
     assert steps == [1, 2]
     assert run.summary is not None
     assert run.summary["judges"] == ["even", "short"]
     assert {"train/chat/kl", "train/brief/kl"} <= run.metrics.keys()
+    assert run.metrics["eval/chat/words"] == run.metrics["eval/chat/reward"]
     assert len([axes for axes in run.plot().axes if axes.axison]) == 2
 
 

@@ -30,12 +30,11 @@ from cgpo.files import read_json_lines
 from cgpo.models.chat import ModelPromptEncoder, StrictestPromptEncoder, load_prompt_encoder
 from cgpo.policy.causal import CausalPolicy
 from cgpo.progress import say
-from cgpo.protocols import RewardModel
 from cgpo.rollout.decoding import DecodingSampler
 from cgpo.run_files import Run
 from cgpo.runs.folder import make_run_folder
 from cgpo.tasks.expert import Expert
-from cgpo.tasks.task import Bind, Task, bind_tasks
+from cgpo.tasks.task import Bind, Scoring, Task, as_reward, bind_tasks
 from cgpo.training.fit import choose_threads
 from cgpo.training.summary import write_summary
 
@@ -79,7 +78,7 @@ def evaluate(
     greedy: bool = True,
     pass_at: Sequence[int] | None = None,
     win_by: Sequence[str] = (REWARD,),
-    measures: Mapping[str, RewardModel] | None = None,
+    measures: Mapping[str, Scoring] | None = None,
     resamples: Annotated[int, Ge(100)] = 1000,
     keep: Annotated[int, Ge(0)] | None = None,
     panel: Bind | None = None,
@@ -113,7 +112,8 @@ def evaluate(
         greedy: whether the likeliest response is looked at, too.
         pass_at: each k of pass@k; by default 1 and `samples`.
         win_by: what decides a win: `reward`, `gold`, names of judges.
-        measures: further numbers of a response, by name.
+        measures: further numbers of a response, by name: functions from a `cgpo.Sample` to a number, or objects with
+            the method `score`.
         resamples: of the bootstrap.
         keep: responses kept of each policy, task and mode; `None` for all.
         panel: makes a `cgpo.Panel` of judges by name, where its settings are to be other than the default ones.
@@ -146,7 +146,7 @@ def evaluate(
             pass_at=_pass_at(pass_at, samples),
             win_by=criteria,
             resamples=resamples,
-            measures=measures or {},
+            measures={name: as_reward(f"evaluate.measures[{name!r}]", of) for name, of in (measures or {}).items()},
         )
         made = make_run_folder(None if folder is None else Path(folder))
         comparison = Comparison(held_out, settings, SampleFile(made / "samples.jsonl", keep), say)

@@ -25,9 +25,8 @@ from cgpo.config import Precision, Strategy
 from cgpo.errors import UserError
 from cgpo.policy.causal import CausalPolicy
 from cgpo.progress import say
-from cgpo.protocols import RewardModel
 from cgpo.runs.resume_point import find_resume_point
-from cgpo.tasks.task import Bind, Task, bind_tasks
+from cgpo.tasks.task import Bind, Scoring, Task, as_reward, bind_tasks
 from cgpo.training.callbacks import Evaluator
 from cgpo.training.loggers import csv_logger
 from cgpo.training.module import LEARNING_RATE, CGPOModule
@@ -56,7 +55,7 @@ def fit(
     evaluated: Annotated[int, Ge(0)] = 500,
     evaluated_during: Annotated[int, Ge(0)] = 100,
     evaluate_every: Annotated[int, Ge(0)] | None = None,
-    measures: Mapping[str, RewardModel] | None = None,
+    measures: Mapping[str, Scoring] | None = None,
     checkpoint_every: Annotated[int, Ge(0)] = 10,
     callbacks: Sequence[Callback] = (),
     loggers: Sequence[Logger] = (),
@@ -111,7 +110,8 @@ def fit(
         evaluated: the most held-out prompts of each task before and after training.
         evaluated_during: the most on the way.
         evaluate_every: updates between two evaluations on the way; 0 for none, by default half of all.
-        measures: further numbers of held-out responses, by name.
+        measures: further numbers of held-out responses, by name: functions from a `cgpo.Sample` to a number, or objects
+            with the method `score`.
         checkpoint_every: updates between two checkpoints; 0 for none.
         callbacks: of Lightning, or observers of your own, besides those of every run.
         loggers: of Lightning, besides `metrics.csv`.
@@ -153,7 +153,8 @@ def fit(
         },
     )
     every = updates // 2 if evaluate_every is None else evaluate_every
-    evaluator = Evaluator(evaluated, evaluated_during, every, measures)
+    further = {name: as_reward(f"fit.measures[{name!r}]", of) for name, of in (measures or {}).items()}
+    evaluator = Evaluator(evaluated, evaluated_during, every, further)
     with on_screen(progress), find_place(strategy, precision, accelerator) as place:
         begun = find_begun(folder, record, resume)
         if begun is not None and begun.ended:

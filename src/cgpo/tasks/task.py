@@ -10,7 +10,6 @@ from typing import Annotated, Any, cast
 from annotated_types import Ge, Gt
 
 from cgpo.bounds import check_arguments
-from cgpo.data.holdout import check_holdout, held_out_flags
 from cgpo.data.source import fits_context
 from cgpo.errors import UserError
 from cgpo.judges.base import Judge, check_judge
@@ -24,6 +23,7 @@ from cgpo.protocols import RewardModel, Sampler
 from cgpo.rewards.function import FunctionReward
 from cgpo.rollout.decoding import DecodingSampler
 from cgpo.tasks.expert import Expert
+from cgpo.tasks.splitting import split_prompts
 from cgpo.types import Prompt, Sample
 
 NAME = re.compile(r"[\w.-]+")
@@ -34,6 +34,8 @@ CACHED_VERDICTS = 100_000
 
 Judges = Judge | Sequence[Judge] | Mapping[str, Judge]
 """A judge, some judges, or judges by name."""
+Scoring = RewardModel | Callable[[Sample], float]
+"""A reward model, or a function from a sample to a number."""
 Bind = Callable[[Mapping[str, Judge]], Panel]
 
 
@@ -88,7 +90,7 @@ class Task:
         self,
         name: str,
         prompts: Iterable[Prompt | str],
-        reward: RewardModel | Callable[[Sample], float],
+        reward: Scoring,
         judges: Judges = (),
         *,
         optimizer: ConstrainedOptimizer = CRPG_16,
@@ -106,7 +108,7 @@ class Task:
         if not NAME.fullmatch(name):
             raise UserError(f"Task.name is {name!r}: it must be a word of letters, digits and _ . -")
         self.name = name
-        self.reward = _reward(reward)
+        self.reward = as_reward("Task.reward", reward)
         self.judges = named_judges("Task.judges", judges)
         self.optimizer = _optimizer(optimizer, responses_per_prompt)
         self.batch_size = batch_size
@@ -116,7 +118,7 @@ class Task:
         self.sampler: Sampler = DecodingSampler(max_new_tokens, temperature) if sampler is None else sampler
         if not callable(getattr(self.sampler, "sample", None)):
             raise UserError(f"Task.sampler is {sampler!r}: it must have a method sample, as DecodingSampler has")
-        self.prompts, self.held_out = _split(name, prompts, held_out)
+        self.prompts, self.held_out = split_prompts(name, prompts, held_out)
         for judge in self.judges.values():
             for prompt in (*self.prompts, *self.held_out):
                 judge.check_prompt(prompt)
@@ -228,63 +230,23 @@ def _fitting(task: Task, prompts: tuple[Prompt, ...], reader: PromptEncoder, lim
     return kept
 
 
-def _split(
-    name: str, prompts: Iterable[Prompt | str], held_out: float | Iterable[Prompt | str]
-) -> tuple[tuple[Prompt, ...], tuple[Prompt, ...]]:
-    """The prompts that are trained on, and those that are held out."""
-    given = _prompts("prompts", name, prompts)
-    if not given:
-        raise UserError(f"Task.prompts of {name}: there are none")
-    if not isinstance(held_out, int | float):
-        others = _prompts("held_out", f"{name}/held_out", held_out)
-        _check_keys("prompts and Task.held_out", name, (*given, *others))
-        return given, others
-    _check_keys("prompts", name, given)
-    try:
-        check_holdout(held_out)
-    except UserError as error:
-        raise UserError(f"Task.held_out: {str(error).removeprefix('holdout: ')}") from error
-    flags = held_out_flags(given, held_out, 0)
-    if held_out and sum(flags) in (0, len(flags)):
-        raise UserError(
-            f"Task.held_out of {name} is {held_out}: {len(given)} prompts that say {len(_texts(given))} different "
-            "things cannot be both trained on and held out; give more prompts, or held_out=0"
-        )
-    train, out = ([p for p, flag in zip(given, flags, strict=True) if flag is wanted] for wanted in (False, True))
-    return tuple(train), tuple(out)
+def as_reward(argument: str, reward: Scoring) -> RewardModel:
+    """A reward model of what a person may give for one.
 
+    Args:
+        argument: what it was given as, for messages.
+        reward: a reward model, or a function.
 
-def _prompts(argument: str, name: str, given: Any) -> tuple[Prompt, ...]:
-    if isinstance(given, str) or not isinstance(given, Iterable):
-        raise UserError(f"Task.{argument} of {name} is {given!r}: it must be prompts; read a file with read_prompts")
-    listed = list(cast(Iterable[Any], given))
-    found = tuple(Prompt(f"{name}:{n}", p) if isinstance(p, str) else p for n, p in enumerate(listed, start=1))
-    for prompt in found:
-        if not isinstance(prompt, Prompt):
-            raise UserError(f"Task.{argument} of {name}: {prompt!r} is no cgpo.Prompt; read rows with read_prompts")
-    return found
-
-
-def _check_keys(arguments: str, name: str, prompts: Sequence[Prompt]) -> None:
-    for key, count in Counter(prompt.key for prompt in prompts).items():
-        if count > 1:
-            raise UserError(f"Task.{arguments} of {name}: {count} prompts have the key {key!r}; each needs its own")
-
-
-def _texts(prompts: Sequence[Prompt]) -> set[tuple[object, ...]]:
-    return {(prompt.text, *(turn["content"] for turn in prompt.history)) for prompt in prompts}
-
-
-def _reward(reward: RewardModel | Callable[[Sample], float]) -> RewardModel:
+    Raises:
+        UserError: it is neither.
+    """
     if isinstance(reward, type):
-        raise UserError(f"Task.reward is the class {reward.__name__}: give an object of it, {reward.__name__}(…)")
+        raise UserError(f"{argument} is the class {reward.__name__}: give an object of it, {reward.__name__}(…)")
     if callable(getattr(reward, "score", None)):
         return reward  # pyright: ignore[reportReturnType]
     if callable(reward):
         return FunctionReward(reward)
-    raise UserError(
-        f"Task.reward is {reward!r}: it must be a cgpo.RewardModel, or a function from a sample to a number"
-    )
+    raise UserError(f"{argument} is {reward!r}: it must be a cgpo.RewardModel, or a function from a sample to a number")
 
 
 def _optimizer(optimizer: ConstrainedOptimizer, responses: int) -> ConstrainedOptimizer:
