@@ -22,6 +22,8 @@ MEASURES = {
     "kappa": "Cohen's kappa",
 }
 TOGETHER = "all together"
+SIDE_BY_SIDE, LABELLED_SIDE_BY_SIDE = 3, 2
+"""Judges that fit beside each other on eighty columns, without and with intervals against labels."""
 Ratings = Mapping[str, Any]
 
 
@@ -36,16 +38,18 @@ def summary_view(summary: Mapping[str, Any]) -> RenderableType:
         for name, ratings in summary["judges"].items()
         if ratings["outcomes"]["not_applicable"]["rows"] == summary["rows"]
     ]
-    return Group(_ratings(raters, summary["rows"]), *agreement, *map(Text, lines))
-
-
-def _ratings(raters: Mapping[str, Ratings], rows: int) -> Table:
     labelled = any("against_labels" in ratings for ratings in raters.values())
+    fit = LABELLED_SIDE_BY_SIDE if labelled else SIDE_BY_SIDE
+    parts = [dict(list(raters.items())[start : start + fit]) for start in range(0, len(raters), fit)]
+    return Group(*(_ratings(part, summary["rows"], labelled) for part in parts), *agreement, *map(Text, lines))
+
+
+def _ratings(raters: Mapping[str, Ratings], rows: int, labelled: bool) -> Table:
     caption = "against the labels: a violation is positive; in brackets 95 % confidence intervals" if labelled else None
     table = Table(title=f"verdicts on {rows:,} rows", caption=caption, box=box.SIMPLE_HEAD)
     table.add_column("")
     for name in raters:
-        table.add_column(escape(name), justify="right", overflow="fold")
+        table.add_column(escape(name), justify="right", no_wrap=True)
 
     def line(name: str, cell: Callable[[Ratings], str]) -> None:
         table.add_row(name, *(cell(ratings) for ratings in raters.values()))
