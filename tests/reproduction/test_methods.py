@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
+from cgpo.config import ReproduceConfig, read_config
 from cgpo.errors import UserError
 from cgpo.reproduction.jobs import Job, check_unchanged, comparison_of, jobs_of, prepare
 
@@ -16,15 +18,10 @@ METHODS: dict[str, Any] = {
 }
 
 
-def config(**changes: Any) -> dict[str, Any]:
-    return {
-        "seeds": [0, 1],
-        "overrides": ["updates=3"],
-        "training": ["logger=none"],
-        "evaluation": [],
-        "methods": METHODS,
-        **changes,
-    }
+def config(**changes: Any) -> ReproduceConfig:
+    where = {"folder": "runs", "workers": 1, "results": "results", "document": None, "runs": True}
+    compared = {"seeds": [0, 1], "overrides": ["updates=3"], "training": ["logger=none"], "evaluation": []}
+    return read_config(OmegaConf.create({**where, **compared, "methods": METHODS, **changes}), "reproduce")
 
 
 def test_a_method_with_null_is_left_out() -> None:
@@ -81,10 +78,13 @@ def test_without_evaluation_there_is_none(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"seeds": []}, "seeds: name at least one"),
-        ({"seeds": [0.5]}, "whole numbers of at least 0"),
+        ({"seeds": [0.5]}, "seeds.0 is 0.5: it must be a whole number of at least 0"),
         ({"methods": {}}, "nothing to compare"),
         ({"methods": {"a": {"title": "A"}}}, "methods.a: write overrides"),
-        ({"methods": {"a": {"override": ["x=1"]}}}, "methods.a.override: there is no such key; choose from, overrides"),
+        (
+            {"methods": {"a": {"override": ["x=1"]}}},
+            "methods.a.override: there is no such key under methods.a; choose from, ",
+        ),
         ({"methods": {"a": {"path": "p", "overrides": ["x=1"]}}}, "methods.a: a path is evaluated as it is"),
         ({"methods": {"a": {"overrides": ["x=1"], "from": "b"}}}, "methods.a.from is 'b': it must be a method"),
         (
