@@ -83,7 +83,7 @@ def test_without_evaluation_there_is_none(tmp_path: Path) -> None:
         ({"methods": {"a": {"title": "A"}}}, "methods.a: write overrides"),
         (
             {"methods": {"a": {"override": ["x=1"]}}},
-            "methods.a.override: there is no such key under methods.a; choose from, ",
+            "methods.a.override: there is no such key under methods.a; ",
         ),
         ({"methods": {"a": {"path": "p", "overrides": ["x=1"]}}}, "methods.a: a path is evaluated as it is"),
         ({"methods": {"a": {"overrides": ["x=1"], "from": "b"}}}, "methods.a.from is 'b': it must be a method"),
