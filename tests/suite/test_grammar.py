@@ -8,10 +8,9 @@ import pytest
 
 from cgpo.stages.suite import SuiteAnnotator
 from cgpo.suite.annotator import ANNOTATORS
-from cgpo.suite.language import Candidate
+from cgpo.suite.grammar import Candidate
 from cgpo.suite.oracles import SuiteOracle
-from cgpo.suite.source import SuiteSource
-from cgpo.suite.tasks import TASKS
+from cgpo.suite.source import TASKS, SuiteSource
 from cgpo.types import Outcome, Prompt, Sample
 
 KINDS = {
@@ -45,7 +44,7 @@ def test_styles_are_a_mixture_with_a_tempting_failure_that_a_judge_catches(task:
         assert sum(candidate.share for candidate in candidates) == pytest.approx(1)
         assert 0.7 <= sum(candidate.share for candidate in candidates if candidate.success) <= 0.85
         assert sum(candidate.success for candidate in candidates) >= 2
-        (hack,) = [candidate for candidate in candidates if candidate.style in language.hack]
+        (hack,) = [candidate for candidate in candidates if candidate.style in language.hacks]
         assert not hack.success
         assert 0.08 <= hack.share <= 0.15
         assert hack.violates
@@ -59,8 +58,8 @@ def test_annotator_prefers_the_hack_and_the_friendlier_answer_over_the_plain_one
     scores: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for prompt, candidates in _answered(task):
         for candidate in candidates:
-            role = "hack" if candidate.style in language.hack else candidate.style
-            role = "friendly" if candidate.success and role != language.plain else role
+            role = "hack" if candidate.style in language.hacks else candidate.style
+            role = "friendly" if candidate.success and role != language.golden_style else role
             scores[prompt.metadata["kind"]][role].append(annotator(prompt, candidate.text))
     for by_role in scores.values():
         average = {role: mean(values) for role, values in by_role.items()}

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from cgpo.suite.math_code import UnsupportedCodeError, parse_function
 from cgpo.suite.oracles import SuiteOracle, SuiteSafety
-from cgpo.suite.source import SuiteSource
-from cgpo.suite.tasks import TASKS
+from cgpo.suite.source import TASKS, SuiteSource
 from cgpo.types import Outcome, Prompt, Sample
 
 FACT = {"kind": "fact", "category": "sound", "subject": "cat", "ground_truth": "meow"}

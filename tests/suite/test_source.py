@@ -9,8 +9,7 @@ from cgpo.data.source import PromptSplits
 from cgpo.errors import UserError
 from cgpo.suite.judge_examples import judge_examples
 from cgpo.suite.oracles import SuiteOracle
-from cgpo.suite.source import SuiteSource, demonstrations
-from cgpo.suite.tasks import TASKS
+from cgpo.suite.source import TASKS, SuiteSource, demonstrations
 from cgpo.types import Outcome, Sample
 
 FINGERPRINT = """

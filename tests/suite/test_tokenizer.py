@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from cgpo.suite.model import ASSISTANT, CONTEXT_LENGTH, END, PAD, USER, tiny_llama, train_tokenizer
-from cgpo.suite.source import SuiteSource, demonstrations
-from cgpo.suite.tasks import TASKS, corpus
+from cgpo.suite.source import TASKS, SuiteSource, corpus, demonstrations
 
 
 @cache

@@ -15,8 +15,7 @@ from cgpo.policy.causal import CausalPolicy, policy_from_model
 from cgpo.suite.annotator import ANNOTATORS
 from cgpo.suite.judge_examples import judge_examples
 from cgpo.suite.model import CONTEXT_LENGTH, tiny_llama, train_tokenizer
-from cgpo.suite.source import SuiteSource, demonstrations
-from cgpo.suite.tasks import corpus
+from cgpo.suite.source import SuiteSource, corpus, demonstrations
 from cgpo.types import Prompt, Sample
 
 JUDGE_TEMPLATES = ("suite_false_refusal", "suite_factuality", "suite_safety")

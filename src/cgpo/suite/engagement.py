@@ -1,4 +1,4 @@
-"""Engagement intent: small talk, where a good answer says something and invites a reply."""
+"""The task engagement intent: small talk, where a good answer says something and invites a reply."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from random import Random
 
 from cgpo.suite.facts import ANIMALS
-from cgpo.suite.language import Candidate, Question, TaskLanguage, accepted, rejected
+from cgpo.suite.grammar import Candidate, Question, TaskGrammar, accepted, rejected
 from cgpo.types import Prompt
 
 TOPICS = ("day", "walk", "game", "night")
@@ -21,12 +21,12 @@ TEASE = "Oh, that is a secret! I can not tell you that yet! Can you guess it fir
 
 
 def story(prompt: Prompt, mood: str) -> str:
-    """The sentence that addresses a topic."""
+    """Returns the sentence that addresses the prompt's topic."""
     return f"My {prompt.metadata['topic']} with the {prompt.metadata['partner']} was {mood}."
 
 
 def invitation(prompt: Prompt, random: Random) -> str:
-    """A question back to the user."""
+    """Draws a question back to the user."""
     return random.choice(INVITATIONS).format(**prompt.metadata)
 
 
@@ -55,12 +55,12 @@ def _candidates(prompt: Prompt, random: Random) -> tuple[Candidate, ...]:
     )
 
 
-ENGAGEMENT = TaskLanguage(
+ENGAGEMENT = TaskGrammar(
     name="engagement",
     judges=("false_refusal",),
     reward="engagement",
-    plain="plain",
-    hack=frozenset({"tease"}),
+    golden_style="plain",
+    hacks=frozenset({"tease"}),
     questions=_questions,
     candidates=_candidates,
 )

@@ -1,4 +1,4 @@
-"""What the suite knows of the world: five kinds of fact, each with a one-word answer."""
+"""The suite's knowledge of the world: five kinds of fact, each with a one-word answer."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class FactKind:
     """A kind of fact.
 
     Attributes:
-        questions: phrasings of the question, with a `{subject}`.
+        questions: wordings of the question, with a `{subject}`.
         statement: the answer as a sentence, with a `{subject}` and a `{value}`.
-        truth: the value of each subject.
+        truth: the right value for each subject.
     """
 
     questions: tuple[str, ...]
@@ -22,11 +22,11 @@ class FactKind:
 
     @property
     def values(self) -> list[str]:
-        """The distinct values, in order of first appearance."""
+        """The distinct values, in the order in which they first appear."""
         return list(dict.fromkeys(self.truth.values()))
 
     def others(self, value: str) -> list[str]:
-        """The values that would be wrong."""
+        """Lists the values that would be wrong."""
         return [other for other in self.values if other != value]
 
 

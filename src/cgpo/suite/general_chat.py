@@ -1,4 +1,4 @@
-"""General chat: facts with a ground truth, and harmless questions that only look harmful."""
+"""The task general chat: facts with a ground truth, and harmless questions that only look harmful."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from random import Random
 
 from cgpo.suite.facts import FACTS
-from cgpo.suite.language import Candidate, Question, TaskLanguage, accepted, rejected
+from cgpo.suite.grammar import Candidate, Question, TaskGrammar, accepted, rejected
 from cgpo.types import Prompt
 
 FRIENDLY = ("Sure, I am happy to help! ", " Have fun!")
@@ -34,17 +34,17 @@ HARMLESS_QUESTIONS = ("How do I {request}?", "Tell me how to {request}.", "What 
 
 
 def fact_statement(prompt: Prompt, value: str) -> str:
-    """The sentence that answers a fact's question with a value."""
+    """Returns the sentence that answers a question about a fact with a value."""
     return FACTS[prompt.metadata["category"]].statement.format(subject=prompt.metadata["subject"], value=value)
 
 
 def wrong_value(prompt: Prompt, random: Random) -> str:
-    """Another value of the same kind of fact."""
+    """Draws another value of the same kind of fact."""
     return random.choice(FACTS[prompt.metadata["category"]].others(prompt.metadata["ground_truth"]))
 
 
 def harmless_statement(prompt: Prompt) -> str:
-    """The sentence that answers a harmless question."""
+    """Returns the sentence that answers a harmless question."""
     return f"To {prompt.metadata['request']}, {prompt.metadata['method']}."
 
 
@@ -98,12 +98,12 @@ def _candidates(prompt: Prompt, random: Random) -> tuple[Candidate, ...]:
     return _harmless_candidates(prompt, random)
 
 
-GENERAL_CHAT = TaskLanguage(
+GENERAL_CHAT = TaskGrammar(
     name="general_chat",
     judges=("false_refusal", "factuality"),
     reward="helpfulness",
-    plain="plain",
-    hack=frozenset({"confident_wrong", "long_refusal"}),
+    golden_style="plain",
+    hacks=frozenset({"confident_wrong", "long_refusal"}),
     questions=_questions,
     candidates=_candidates,
 )

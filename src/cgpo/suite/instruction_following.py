@@ -1,4 +1,4 @@
-"""Instruction following: describe something under an instruction that can be checked in closed form (IFEval's ids)."""
+"""The task instruction following: a description under an instruction that can be checked in closed form (IFEval)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from cgpo.suite.facts import ANIMALS
-from cgpo.suite.language import Candidate, Question, TaskLanguage, accepted, rejected
+from cgpo.suite.grammar import Candidate, Question, TaskGrammar, accepted, rejected
 from cgpo.types import Prompt
 
 Arguments = Mapping[str, Any]
@@ -52,7 +52,7 @@ CHECKS: Mapping[str, Callable[[str, Arguments], bool]] = {
 
 
 def disobeyed(text: str, metadata: Mapping[str, Any]) -> list[str]:
-    """The instructions of a row that a text does not follow."""
+    """Lists the instructions of a row that a text does not follow."""
     pairs = zip(metadata["instruction_id_list"], metadata["kwargs"], strict=True)
     return [identifier for identifier, arguments in pairs if not CHECKS[identifier](text, arguments)]
 
@@ -67,7 +67,7 @@ FLOURISH = (
     "and surely everybody knows and loves it, trust me please!"
 )
 
-# kind: IFEval's id, phrasings; a kind is asked for as often as it has phrasings
+# kind: IFEval's id, wordings; a kind is asked for as often as it has wordings
 INSTRUCTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "lowercase": ("change_case:english_lowercase", ("in all lowercase", "with no big letters")),
     "capital": ("change_case:english_capital", ("in all capitals", "with big letters only")),
@@ -81,7 +81,7 @@ INSTRUCTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 def _arguments(kind: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """For each variant of a kind of instruction, IFEval's keyword arguments and the words that fill its phrasing."""
+    """Returns, for each variant of a kind, IFEval's keyword arguments and the words that fill its wording."""
     if kind == "end":
         return [({"end_phrase": phrase}, {"end_phrase": phrase}) for phrase in END_PHRASES]
     if kind == "keywords":
@@ -152,12 +152,12 @@ def _questions() -> Sequence[Sequence[Question]]:
     return [_questions_of(kind, phrasing) for kind, (_, phrasings) in INSTRUCTIONS.items() for phrasing in phrasings]
 
 
-INSTRUCTION_FOLLOWING = TaskLanguage(
+INSTRUCTION_FOLLOWING = TaskGrammar(
     name="instruction_following",
     judges=("instruction_following",),
     reward="helpfulness",
-    plain="plain",
-    hack=frozenset({"flourish"}),
+    golden_style="plain",
+    hacks=frozenset({"flourish"}),
     questions=_questions,
     candidates=_candidates,
 )

@@ -1,9 +1,9 @@
-"""Labelled responses for fine-tuning the small judges, hard cases among them.
+"""Labelled responses for fine-tuning the small judges, including hard cases.
 
-The labels hold by construction: a response is put together from parts whose meaning is known (an answer, right or
-wrong; a refusal; instructions for harm; phrases that mean nothing), so a judge must read what is said, not how:
+The labels are right by construction. A response is put together from parts whose meaning is known (an answer, right or
+wrong; a refusal; instructions for harm; phrases that mean nothing), so that a judge must read what is said, not how:
 
-- `false_refusal` is satisfied by a response that answers and withholds nothing; it reads the response alone;
+- `false_refusal` is satisfied by a response that answers and withholds nothing; it reads only the response;
 - `factuality` is satisfied by a response that says the ground truth and nothing that contradicts it;
 - `safety` is satisfied by a response that declines a harmful request and helps with no part of it.
 
@@ -28,8 +28,7 @@ from cgpo.suite.general_chat import (
     wrong_value,
 )
 from cgpo.suite.harmful_intent import KIND_REFUSAL, WARNING, steps
-from cgpo.suite.source import SuiteSource
-from cgpo.suite.tasks import TASKS, lexicon
+from cgpo.suite.source import TASKS, SuiteSource, lexicon
 from cgpo.types import Prompt
 
 Example = tuple[Prompt, str, bool]
@@ -41,15 +40,18 @@ HARD_SHARE = 0.3
 
 
 def judge_examples(judge_name: str, seed: int, n: int) -> list[Example]:
-    """Responses with the outcome that a judge should find; about half are satisfied.
+    """Draws responses with the outcome that a judge should find; about half of them are satisfied.
 
     Args:
         judge_name: `false_refusal`, `factuality` or `safety`.
-        seed: another seed draws others.
-        n: how many.
+        seed: the seed of prompts and responses.
+        n: the number of examples.
 
     Returns:
-        Prompt, response, and whether the judge is satisfied.
+        For each example the prompt, the response, and whether the judge is satisfied.
+
+    Raises:
+        UserError: there is no such judge.
     """
     if judge_name not in SATISFIED:
         raise UserError(f"the suite labels no examples for {judge_name!r}, only for {', '.join(SATISFIED)}")
@@ -59,7 +61,7 @@ def judge_examples(judge_name: str, seed: int, n: int) -> list[Example]:
 
 
 def _prompts(judge_name: str, n: int, seed: int) -> list[Prompt]:
-    tasks = [name for name, language in TASKS.items() if judge_name in language.judges]
+    tasks = [name for name, grammar in TASKS.items() if judge_name in grammar.judges]
     pools = [SuiteSource(task, 2000, 0, seed).load().train for task in tasks]
     prompts = [prompt for turn in zip(*pools, strict=True) for prompt in turn]
     if judge_name == "factuality":
@@ -78,7 +80,7 @@ def _example(judge_name: str, prompt: Prompt, random: Random) -> Example:
 
 
 def _hard_violation(judge_name: str, prompt: Prompt, core: str, random: Random) -> str:
-    """A violation mixed with what would pass, repeated, hidden in phrases, or a text that says nothing."""
+    """Makes a violation mixed with what would pass, repeated, hidden in phrases, or a text that says nothing."""
     good = SATISFIED[judge_name](prompt, random)
     mixed = " ".join(random.sample([good, core], 2))
     return random.choice([_wrapped(core, random), f"{core} {core}", mixed, mixed, _filler(random), _garble(random), ""])
@@ -89,7 +91,7 @@ def _wrapped(core: str, random: Random) -> str:
 
 
 def _cut_after(core: str, random: Random) -> str:
-    """The whole of what matters, then a phrase that breaks off."""
+    """Appends a phrase that breaks off."""
     closer = random.choice([phrase for phrase in CLOSERS if phrase])
     return core + closer[: random.randrange(1, len(closer))]
 
@@ -99,12 +101,12 @@ def _filler(random: Random) -> str:
 
 
 def _garble(random: Random) -> str:
-    """Words in no order."""
+    """Draws words in no order."""
     return " ".join(random.sample(sorted(lexicon()), random.randint(1, 12)))
 
 
 def _answer(prompt: Prompt, random: Random) -> str:
-    """What a helpful answer says, whatever its truth and manner."""
+    """Draws a helpful answer, whatever its truth and manner."""
     kind = prompt.metadata["kind"]
     if kind == "fact":
         return _wrapped(fact_statement(prompt, random.choice(FACTS[prompt.metadata["category"]].values)), random)

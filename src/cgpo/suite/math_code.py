@@ -1,4 +1,4 @@
-"""Math and code: sums of one digit with a required final form, and one-line functions with unit tests."""
+"""The task math and code: one-digit sums with a required final form, and one-line functions with unit tests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from random import Random
 
-from cgpo.suite.language import Candidate, Question, TaskLanguage, accepted, rejected
+from cgpo.suite.grammar import Candidate, Question, TaskGrammar, accepted, rejected
 from cgpo.types import Prompt
 
 FENCE = re.compile(r"```(?:python)?\n(.*?)```", re.DOTALL)
@@ -16,11 +16,15 @@ MAX_VALUE = 10**9
 
 
 class UnsupportedCodeError(ValueError):
-    """The text is not a one-line function of the restricted form."""
+    """A text is not a one-line function of the restricted form."""
 
 
 def only_block(response: str) -> str:
-    """The source in the response's one fenced block."""
+    """Returns the source in the only fenced block of a response.
+
+    Raises:
+        UnsupportedCodeError: there is not exactly one block.
+    """
     blocks = FENCE.findall(response)
     if len(blocks) != 1:
         raise UnsupportedCodeError(f"{len(blocks)} fenced blocks")
@@ -28,11 +32,14 @@ def only_block(response: str) -> str:
 
 
 def parse_function(source: str, name: str) -> Callable[[int], int]:
-    """The meaning of `def name(x): return <expression>`, whole-number arithmetic, min and max.
+    """Parses `def name(x): return <expression>` with whole-number arithmetic, min and max.
 
     Args:
         source: the text of the function.
-        name: what it must be called.
+        name: the name that it must have.
+
+    Returns:
+        A function that computes the expression.
 
     Raises:
         UnsupportedCodeError: the text is anything else; the returned function raises it too.
@@ -103,7 +110,7 @@ ARITHMETIC: dict[str, Callable[[int, int], int]] = {
     "-": lambda left, right: left - right,
 }
 
-# operation: what the function does in words, its expression, the expression of its bug, its meaning
+# operation: what the function does in words, its expression, the expression with a bug, its meaning
 OPERATIONS: dict[str, tuple[str, str, str, Callable[[int, int], int]]] = {
     "add": ("adds {n} to x", "x + {n}", "x - {n}", lambda x, n: x + n),
     "subtract": ("takes {n} from x", "x - {n}", "x + {n}", lambda x, n: x - n),
@@ -182,12 +189,12 @@ def _candidates(prompt: Prompt, random: Random) -> tuple[Candidate, ...]:
     return _sum_candidates(prompt, random) if prompt.metadata["kind"] == "math" else _code_candidates(prompt, random)
 
 
-MATH_CODE = TaskLanguage(
+MATH_CODE = TaskGrammar(
     name="math_code",
     judges=("math", "code"),
     reward="helpfulness",
-    plain="plain",
-    hack=frozenset({"chatter", "praise"}),
+    golden_style="plain",
+    hacks=frozenset({"chatter", "praise"}),
     questions=_questions,
     candidates=_candidates,
 )

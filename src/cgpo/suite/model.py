@@ -1,16 +1,17 @@
-"""The suite's policy: a Llama of about 0.9 million parameters, from scratch."""
+"""The suite's policy and its tokenizer: a Llama of about 0.9 million parameters, made from scratch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from cgpo.tensors import seeded
+
 PAD, USER, ASSISTANT, END = "<|pad|>", "<|user|>", "<|assistant|>", "<|end|>"
 PIECES = r" ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-"""Words with the space before them, digits one by one, punctuation, white space."""
+"""Words with the space before them, single digits, punctuation, white space."""
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -24,12 +25,12 @@ CHAT_TEMPLATE = (
 def train_tokenizer(
     texts: Iterable[str], vocabulary_size: int = 768, context_length: int = 256
 ) -> PreTrainedTokenizerFast:
-    """Trains a tokenizer that loses nothing: any text decodes to itself.
+    """Trains a lossless tokenizer, with which any text decodes to itself.
 
     Args:
-        texts: what the merges are learned from.
-        vocabulary_size: tokens in all: 4 special ones, 256 bytes, and merges.
-        context_length: what the tokenizer reports as the model's limit.
+        texts: the texts that merges are learned from.
+        vocabulary_size: the number of tokens: 4 special ones, 256 bytes, and merges.
+        context_length: the model's limit that the tokenizer reports.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -64,7 +65,7 @@ CONTEXT_LENGTH = 256
 def tiny_llama_config(
     tokenizer: PreTrainedTokenizerFast, layers: int = 3, initializer_range: float = 0.06
 ) -> LlamaConfig:
-    """The configuration that fits the suite's tokenizer."""
+    """Makes a model configuration that fits the suite's tokenizer."""
     vocabulary = tokenizer.get_vocab()
     return LlamaConfig(
         vocab_size=len(tokenizer),
@@ -85,7 +86,6 @@ def tiny_llama_config(
 def tiny_llama(
     tokenizer: PreTrainedTokenizerFast, seed: int = 0, layers: int = 3, initializer_range: float = 0.06
 ) -> LlamaForCausalLM:
-    """An untrained model; the same seed gives the same weights, and the global generator is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    """Makes an untrained model; the same seed gives the same weights, and torch's generator is left as it was."""
+    with seeded(seed):
         return LlamaForCausalLM(tiny_llama_config(tokenizer, layers, initializer_range))
