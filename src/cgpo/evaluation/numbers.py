@@ -26,7 +26,7 @@ def numbers_of(
     opponent: Assessment | None = None,
     win_by: Sequence[str] = (),
 ) -> Tree:
-    """All that an evaluation reports of a task's responses in one mode; `docs/evaluation.md` says what each means.
+    """All that an evaluation reports of a task's responses in one mode; `docs/guide/evaluate.md` says what each means.
 
     Args:
         found: the responses.
