@@ -93,7 +93,8 @@ def test_the_dashboard_names_metrics_that_a_run_logs(run: Path) -> None:
     found = load_run(run)
     made = workspace("team", "cgpo", tasks_of([found]))
     named = {metric for section in made.sections for panel in section.panels for metric in panel.y}
-    # In so short a run no response is both violated and satisfied, and no checkpoint is made; success needs a gold judge.
+    # In so short a run no response is both violated and satisfied, and no checkpoint is made;
+    # success needs a gold judge.
     assert {str(metric) for metric in named} - set(found.metrics) <= {
         f"train/{task}/reward_given_{outcome}" for task in TASKS for outcome in ("violation", "satisfied")
     } | {f"judges/{task}/satisfied_rate" for task in TASKS} | {"time/checkpoint"}
