@@ -12,7 +12,6 @@ from annotated_types import Ge
 from rich.console import Group, RenderableType
 from torch import nn
 
-from cgpo import __version__
 from cgpo.api.arguments import check_call
 from cgpo.api.models import Dtype, loaded_policy, local_path
 from cgpo.api.results import Result
@@ -22,8 +21,8 @@ from cgpo.build.policies import check_same_tokens
 from cgpo.config.policies import derived_names
 from cgpo.errors import UserError
 from cgpo.evaluation.assessment import Decoding, HeldOutTask
-from cgpo.evaluation.comparison import GREEDY, OPPONENT, SAMPLED, Comparison, Settings
-from cgpo.evaluation.samples import SampleFile
+from cgpo.evaluation.comparison import GREEDY, OPPONENT, SAMPLED, Settings
+from cgpo.evaluation.side_by_side import SAMPLES, Candidate, compare
 from cgpo.evaluation.tables import tables
 from cgpo.evaluation.win_rate import GOLD, REWARD
 from cgpo.files import read_json_lines
@@ -58,7 +57,7 @@ class Evaluation(Result):
 
     def samples(self) -> Iterator[dict[str, Any]]:
         """The responses behind the numbers, a row each."""
-        return read_json_lines(self.folder / "samples.jsonl")
+        return read_json_lines(self.folder / SAMPLES)
 
     def view(self) -> RenderableType:
         """What a person is shown, as rich draws it."""
@@ -149,28 +148,20 @@ def evaluate(
             measures={name: as_reward(f"evaluate.measures[{name!r}]", of) for name, of in (measures or {}).items()},
         )
         made = make_run_folder(None if folder is None else Path(folder))
-        comparison = Comparison(held_out, settings, SampleFile(made / "samples.jsonl", keep), say)
-        against = None if base is None else base.load()
-        first = against or next(iter(candidates.values())).load()
+        first = next(iter([*others, *candidates.values()])).load()
         choose_threads(threads, first, held_out[0].expert, training_device())
-        if facing is not None:
-            comparison.face(against if facing is base and against is not None else facing.load())
-        for name, candidate in candidates.items():
-            comparison.add(name, candidate.load(), against)
-        compared = comparison.results()
-        written = {
-            "policies": {
-                name: {"path": candidates[name].path, **found} for name, found in compared["policies"].items()
-            },
-            "differences": compared["differences"],
-            "reference": None if base is None else base.path,
-            "opponent": None if facing is None or not criteria else facing.path,
-            "win_by": criteria,
-            "seed": seed,
-            "resamples": resamples,
-            "version": __version__,
-            "command": "cgpo.evaluate",
-        }
+        from_what = None if base is None else Candidate(base.path, lambda: first)
+        against = from_what if facing is base or facing is None else Candidate(facing.path, facing.load)
+        written = compare(
+            made,
+            held_out,
+            settings,
+            {name: Candidate(candidate.path, candidate.load) for name, candidate in candidates.items()},
+            from_what,
+            against if criteria else None,
+            keep,
+            "cgpo.evaluate",
+        )
         write_summary(made / "evaluation.json", written)
         say(f"all of it lies in {made}")
     return Evaluation(written, made)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from omegaconf import DictConfig
 
-from cgpo import __version__
 from cgpo.build.artifacts import resolved
 from cgpo.build.devices import training_device
 from cgpo.build.evaluation import held_out_tasks, settings_of
 from cgpo.build.policies import load_evaluated, model_readers
 from cgpo.build.tasks import build_experts, close_panels
 from cgpo.config import EvaluateConfig
-from cgpo.evaluation.comparison import Comparison
-from cgpo.evaluation.samples import SampleFile
+from cgpo.evaluation.side_by_side import Candidate, compare
 from cgpo.models.chat import StrictestPromptEncoder, load_prompt_encoder
 from cgpo.progress import say
 from cgpo.runs.session import Session, begin
@@ -47,19 +46,7 @@ def evaluate(config: EvaluateConfig, session: Session, command: str) -> Mapping[
     Raises:
         UserError: a file or a model is not what it should be.
     """
-    settings = config.evaluation
-    compared = _compare(_resolved(config, session), session)
-    written = {
-        "policies": {name: {"path": config.policies[name], **found} for name, found in compared["policies"].items()},
-        "differences": compared["differences"],
-        "reference": config.reference,
-        "opponent": _opponent(config),
-        "win_by": list(settings.win_by),
-        "seed": config.seed,
-        "resamples": settings.resamples,
-        "version": __version__,
-        "command": command,
-    }
+    written = _compare(config, _resolved(config, session), session, command)
     write_summary(session.folder / "evaluation.json", written)
     return written
 
@@ -75,7 +62,15 @@ def _opponent(config: EvaluateConfig) -> str | None:
     return (config.evaluation.opponent or config.reference) if config.evaluation.win_by else None
 
 
-def _compare(config: EvaluateConfig, session: Session) -> Mapping[str, Any]:
+def _compare(named: EvaluateConfig, config: EvaluateConfig, session: Session, command: str) -> dict[str, Any]:
+    """Compares the policies.
+
+    Args:
+        named: the configuration as it was written: what the record says of the policies.
+        config: the same with references resolved.
+        session: the evaluation.
+        command: what was typed.
+    """
     opponent = _opponent(config)
     readers = list(model_readers(config).values())
     if opponent is not None:
@@ -84,12 +79,22 @@ def _compare(config: EvaluateConfig, session: Session) -> Mapping[str, Any]:
     try:
         reference = load_evaluated(config, config.reference)
         choose_threads(config.trainer.threads, reference, experts[0], training_device(config.trainer))
-        keep = SampleFile(session.folder / "samples.jsonl", config.evaluation.keep)
-        comparison = Comparison(held_out_tasks(experts, config), settings_of(config), keep, say)
-        if opponent is not None:
-            comparison.face(reference if opponent == config.reference else load_evaluated(config, opponent))
-        for name, path in config.policies.items():
-            comparison.add(name, load_evaluated(config, path), reference)
+        base = Candidate(named.reference, lambda: reference)
+        against = base if opponent == config.reference else None
+        if opponent is not None and against is None:
+            against = Candidate(str(_opponent(named)), partial(load_evaluated, config, opponent))
+        return compare(
+            session.folder,
+            held_out_tasks(experts, config),
+            settings_of(config),
+            {
+                name: Candidate(named.policies[name], partial(load_evaluated, config, path))
+                for name, path in config.policies.items()
+            },
+            base,
+            against,
+            config.evaluation.keep,
+            command,
+        )
     finally:
         close_panels(experts)
-    return comparison.results()
