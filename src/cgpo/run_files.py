@@ -69,7 +69,11 @@ class Run:
     def command(self) -> str | None:
         """The command that made the folder, such as `train`, if Hydra recorded it."""
         file = self.folder / ".hydra" / "hydra.yaml"
-        return OmegaConf.load(file).hydra.job.config_name if file.is_file() else None
+        if not file.is_file():
+            return None
+        job = OmegaConf.load(file).hydra.job
+        # Before there was one program, Hydra called every command the same.
+        return job.config_name if job.name == "command" else job.name
 
     @property
     def tasks(self) -> list[str]:

@@ -16,7 +16,7 @@ DEFAULT = "runs/2026-11-22/10-00-00"
 
 def started(name: str, kind: str = "run") -> str:
     """The folder that a run gets which asks for one."""
-    config: Any = OmegaConf.create({"hydra": {kind: {"dir": name}, "job": {"config_name": "train"}}})
+    config: Any = OmegaConf.create({"hydra": {kind: {"dir": name}, "job": {"name": "train"}}})
     callback = NeverOverwrite()
     (callback.on_run_start if kind == "run" else callback.on_multirun_start)(config)
     return config.hydra[kind].dir
@@ -33,7 +33,7 @@ def test_processes_of_one_second_do_not_collide(tmp_path: Path) -> None:
 from omegaconf import OmegaConf
 from cgpo.runs.folder import NeverOverwrite
 for _ in range(20):
-    config = OmegaConf.create({{"hydra": {{"run": {{"dir": {DEFAULT!r}}}, "job": {{"config_name": "train"}}}}}})
+    config = OmegaConf.create({{"hydra": {{"run": {{"dir": {DEFAULT!r}}}, "job": {{"name": "train"}}}}}})
     NeverOverwrite().on_run_start(config)
     print(config.hydra.run.dir)
 """

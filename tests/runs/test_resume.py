@@ -37,9 +37,9 @@ def test_the_newest_that_the_same_command_began_and_that_has_not_ended(tmp_path:
 
 def test_only_training_goes_on(tmp_path: Path) -> None:
     wanted = begun(tmp_path, "a", TYPED, age=5)
-    (wanted / ".hydra/hydra.yaml").write_text("hydra: {job: {config_name: train}}\n")
+    (wanted / ".hydra/hydra.yaml").write_text("hydra: {job: {name: train, config_name: mine}}\n")
     other = begun(tmp_path, "b", TYPED, age=1)
-    (other / ".hydra/hydra.yaml").write_text("hydra: {job: {config_name: evaluate}}\n")
+    (other / ".hydra/hydra.yaml").write_text("hydra: {job: {name: evaluate, config_name: train}}\n")
     assert newest_unfinished(tmp_path, TYPED) == wanted
 
 

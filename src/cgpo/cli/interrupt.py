@@ -23,6 +23,19 @@ class Interrupted(BaseException):
 
 
 @contextmanager
+def resumable(how: str) -> Generator[None]:
+    """What a first Ctrl-C ends meanwhile is told how to go on.
+
+    Args:
+        how: in words.
+    """
+    try:
+        yield
+    except Interrupted:
+        raise Interrupted(f"stopped by Ctrl-C: {how}") from None
+
+
+@contextmanager
 def stoppable() -> Generator[None]:
     """Ctrl-C raises `Interrupted` in what runs meanwhile, and ends the process with one line; a second ends it at once.
 
@@ -35,7 +48,7 @@ def stoppable() -> Generator[None]:
     try:
         yield
     except Interrupted as interrupted:
-        sys.stderr.write(f"{interrupted or 'stopped by Ctrl-C'}\n")
+        print(str(interrupted) or "stopped by Ctrl-C", file=sys.stderr, flush=True)
         sys.exit(STATUS)
     finally:
         signal.signal(signal.SIGINT, before)

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import FrameType
 
 import cgpo
+from cgpo.cli.interrupt import resumable
 from cgpo.cli.verb import Call, Verb
 from cgpo.progress import say
 
@@ -36,7 +37,8 @@ def run(call: Call) -> None:
     remarks = read_remarks(results)
     if config.runs:
         comparison, folder = comparison_of(config), Path(config.folder)
-        Runner(config.workers, say, PROGRAM).run(jobs_of(comparison, folder), folder)
+        with resumable("runs that have ended are kept, and the same command makes those that are missing"):
+            Runner(config.workers, say, PROGRAM).run(jobs_of(comparison, folder), folder)
         save(collect(comparison, folder, _typed(call)), results)
     if config.document is None:
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from cgpo.cli.interrupt import resumable
 from cgpo.cli.verb import LOADING, Call
 from cgpo.progress import bar, say
 
@@ -33,7 +34,7 @@ def make(stage: Literal["sft", "reward", "warmup"], call: Call) -> None:
         raise UserError(
             f"pipeline: there is no recipe {stage!r} to make (there are: {', '.join(config.pipeline) or 'none'})"
         )
-    with store.reuse_told_at_once():
+    with resumable("what is made already is kept, and the same command makes the rest"), store.reuse_told_at_once():
         places = {name: store.path(name) for name in names}
     for name, place in places.items():
         say(f"{name}: {place}")

@@ -43,7 +43,7 @@ class NeverOverwrite(Callback):
         if supervised():
             return
         type(self).check(config)
-        if taken is None or taken.size == 1 or config.hydra.job.config_name != "train":
+        if taken is None or taken.size == 1 or config.hydra.job.name != "train":
             with _said_by_exit():
                 config.hydra.run.dir = _folder(config)
             return
@@ -54,7 +54,7 @@ class NeverOverwrite(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Of a sweep, whose runs each say whether they go on."""
         name = config.hydra.sweep.dir
-        if resume_of(config, config.hydra.job.config_name) is None or DEFAULT.fullmatch(name):
+        if resume_of(config, config.hydra.job.name) is None or DEFAULT.fullmatch(name):
             with _said_by_exit():
                 config.hydra.sweep.dir = str(make_run_folder(name))
 
@@ -69,7 +69,7 @@ def _said_by_exit() -> Generator[None]:
 
 
 def _folder(config: DictConfig) -> str:
-    name, resume = config.hydra.run.dir, resume_of(config, config.hydra.job.config_name)
+    name, resume = config.hydra.run.dir, resume_of(config, config.hydra.job.name)
     if resume is None:
         return str(make_run_folder(name))
     if resume != AUTO:

@@ -87,7 +87,7 @@ def begin(config: TrainConfig, composed: DictConfig) -> Session:
 
 def _goes_on(composed: DictConfig, folder: Path) -> bool:
     """Whether the run was begun before; its launcher has written the configuration of a new one by now, too."""
-    command = HydraConfig.get().job.config_name if HydraConfig.initialized() else "train"
+    command = HydraConfig.get().job.name if HydraConfig.initialized() else "train"
     if resume_of(composed, command) is None:
         return False
     return (folder / (LOCK if supervised() else "config.yaml")).is_file()
