@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 import textwrap
+import tomllib
 from itertools import pairwise
 from pathlib import Path
 
@@ -128,6 +129,13 @@ def test_the_yaml_of_a_page_is_yaml(page: Path) -> None:
         assert yaml.safe_load(block.text), block.text
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "reproduction.md"], ids=name)
+def test_the_files_that_a_page_names_are_there(page: Path) -> None:
+    """Python files below `src/cgpo` or the repository's root; names in `<…>` and in my_conf are the reader's."""
+    for file in re.findall(r"`((?:\w+/)+\w+\.py)\b", page.read_text()):
+        assert (ROOT / "src/cgpo" / file).exists() or (ROOT / file).exists(), file
+
+
 def test_every_page_is_in_the_navigation() -> None:
     listed = set(re.findall(r"(?:: |- )(\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
     pages = {page.relative_to(ROOT / "docs").as_posix() for page in PAGES if ROOT / "docs" in page.parents}
@@ -155,6 +163,15 @@ def test_no_page_sends_its_reader_out_of_the_repository() -> None:
 def test_every_public_name_is_in_the_reference() -> None:
     page = (ROOT / "docs" / "reference" / "python.md").read_text()
     assert set(re.findall(r"^::: cgpo\.(\w+)$", page, re.MULTILINE)) == set(cgpo.__all__) - {"__version__"}
+
+
+def test_the_architecture_names_every_room_in_the_order_of_imports() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text().split("## Rooms")[1].split("\n## ")[0]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = contracts[0]["layers"]
+    assert re.findall(r"^    (\S.*)$", page, re.MULTILINE) == layers
+    described = re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)))
+    assert sorted(described) == sorted(room for layer in layers for room in layer.split(" | "))
 
 
 def test_the_readme_is_short() -> None:
