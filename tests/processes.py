@@ -49,6 +49,10 @@ class Forked:
             raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
         return self._process.exitcode
 
+    def said(self) -> str:
+        """What it has written on stdout until now."""
+        return self._written[0].read_text() if self._written[0].exists() else ""
+
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
         """What it wrote on stdout and stderr until its end."""
         self.wait(timeout)
@@ -85,7 +89,13 @@ def run(
 
 
 def together(
-    count: int, module: str, *arguments: str, folder: Path, status: int = 0, seconds: float = 240
+    count: int,
+    module: str,
+    *arguments: str,
+    folder: Path,
+    environment: Mapping[str, str] = os.environ,
+    status: int = 0,
+    seconds: float = 240,
 ) -> list[subprocess.CompletedProcess[str]]:
     """Runs a module as each of some processes, which meet in a file of the folder, to their end.
 
@@ -96,10 +106,12 @@ def together(
         module: what each is.
         *arguments: of all.
         folder: where they meet.
+        environment: of all; where it has an address at which processes meet they meet there.
         status: with which all are to end.
         seconds: too long.
     """
-    shared = {**os.environ, "WORLD_SIZE": str(count), "CGPO_RENDEZVOUS": f"file://{folder}/meeting"}
+    meeting = {} if "MASTER_ADDR" in environment else {"CGPO_RENDEZVOUS": f"file://{folder}/meeting"}
+    shared = {**environment, **meeting, "WORLD_SIZE": str(count)}
     processes = [
         Forked(module, arguments, ROOT, {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(count)
     ]

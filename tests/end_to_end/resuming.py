@@ -5,14 +5,13 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.end_to_end.killing import Kill, read, write
-from tests.end_to_end.tiny import PIPELINE, RUN
+from tests.end_to_end.tiny import PIPELINE, RUN, environment_in
+from tests.processes import Forked
 
 ROOT = Path(__file__).parents[2]
 UPDATES = 8
@@ -54,23 +53,13 @@ def train(folder: Path, *overrides: str, kills: list[Kill] | None = None, second
     if kills is not None:
         write(folder / "plan", kills)
     killer = f"+callbacks.killer={{_target_:tests.end_to_end.killing.Killer,plan:{folder / 'plan'}}}"
-    paths = [str(ROOT / "src"), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    own = {"HOME": str(folder), "COLUMNS": "160", "CGPO_CACHE_DIR": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cgpo.train", *PIPELINE, *SETTINGS, killer, *overrides],
-        cwd=folder,
-        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "PYTHONPATH": os.pathsep.join(paths), **own},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    environment = environment_in(folder, PYTHONPATH=os.pathsep.join([str(ROOT / "src"), str(ROOT)]))
+    process = Forked("cgpo.train", [*PIPELINE, *SETTINGS, killer, *overrides], folder, environment)
     try:
         out, err = process.communicate(timeout=seconds)
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-    return Attempt(process.returncode, out, err)
+        process.kill_group()
+    return Attempt(process.wait(), out, err)
 
 
 def until_done(folder: Path, *overrides: str, kills: list[Kill], most: int = 60) -> list[Attempt]:

@@ -20,7 +20,6 @@ RUN = [
     "reward=constant",
     "tasks.harmful_intent.reward=constant",
     "pipeline=none",
-    "reference=null",
     "logger=none",
     "trainer.threads=1",
     "updates=4",

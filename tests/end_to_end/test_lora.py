@@ -13,7 +13,7 @@ ONE_TASK = ["tasks=[engagement]", "judges=[false_refusal]", "logger=none"]
 
 
 def test_adapters_are_trained_and_written_alone_and_merged(tmp_path: Path) -> None:
-    arguments = [*PIPELINE, *RUN, *ONE_TASK, "weights.learning_rate=0.01", "hydra.run.dir=run"]
+    arguments = [*PIPELINE, *RUN, *ONE_TASK, "optim.learning_rate=0.01", "hydra.run.dir=run"]
     done = cgpo("train", *arguments, LORA, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     (warmup,) = (path for path in (tmp_path / "cache/warmup").iterdir() if path.is_dir())

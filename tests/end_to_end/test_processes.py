@@ -2,25 +2,23 @@
 
 import csv
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.end_to_end.tiny import PIPELINE, RUN
+from tests.end_to_end.tiny import PIPELINE, RUN, cgpo, environment_in, typed
+from tests.processes import together
 
 TASKS = ["tasks=[engagement,math_code]", "judges=[false_refusal,math]", "logger=none"]
 SETTINGS = [
     *PIPELINE,
     *RUN,
     *TASKS,
-    "weights.learning_rate=0.003",
+    "optim.learning_rate=0.003",
     "callbacks.samples.every=1",
     "callbacks.evaluation.every=1",
 ]
@@ -28,48 +26,39 @@ OF_ALL = {"train": 0, "held_out": 0}
 TWO = "trainer.devices=2"
 
 
-def launched(folder: Path, launcher: list[str], *arguments: str) -> str:
-    """Runs the command by a launcher; what it wrote on stderr. All of its processes are gone in the end."""
-    plain = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(folder), "COLUMNS": "160", "OMP_NUM_THREADS": "1"}
-    plain |= {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
-    process = subprocess.Popen(
-        [sys.executable, "-m", *launcher, *SETTINGS, *arguments],
-        cwd=folder,
-        env={**plain, "CGPO_CACHE_DIR": str(folder / "cache")},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        _, err = process.communicate(timeout=280)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == 0, err
-    return err
-
-
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of one process's run; what the pipeline makes lies beside it."""
     folder = tmp_path_factory.mktemp("runs")
-    launched(folder, ["cgpo.train"], "trainer=cpu", "hydra.run.dir=alone")
+    done = cgpo("train", *SETTINGS, "trainer=cpu", "hydra.run.dir=alone", folder=folder)
+    assert done.returncode == 0, done.stderr
     return folder / "alone"
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp", "fsdp_tp"])
-def test_two_processes_leave_what_one_leaves(alone: Path, strategy: str) -> None:
-    launched(alone.parent, ["cgpo.train"], f"trainer={strategy}", TWO, f"hydra.run.dir={strategy}")
-    assert_same_run(alone.parent / strategy, alone)
+def test_two_processes_leave_what_one_leaves(alone: Path) -> None:
+    line = ["-m", "cgpo.train", *SETTINGS, "trainer=fsdp", TWO, "hydra.run.dir=fsdp"]
+    done = typed(*line, folder=alone.parent, OMP_NUM_THREADS="1")
+    assert done.returncode == 0, done.stderr
+    assert_same_run(alone.parent / "fsdp", alone)
 
 
 def test_processes_that_torchrun_started_take_one_folder(alone: Path) -> None:
-    torchrun = ["torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "cgpo.train"]
-    launched(alone.parent, torchrun, "trainer=ddp", TWO)
+    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "cgpo.train"]
+    done = typed(*torchrun, *SETTINGS, "trainer=ddp", TWO, folder=alone.parent, OMP_NUM_THREADS="1")
+    assert done.returncode == 0, done.stderr
     (folder,) = (alone.parent / "runs").glob("*/*")
     assert re.fullmatch(r"\d\d-\d\d-\d\d", folder.name)
     assert_same_run(folder, alone)
+
+
+def test_tensor_parallel_peers_leave_what_one_process_leaves(alone: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    line = [*SETTINGS, "trainer=fsdp_tp", TWO, f"hydra.run.dir={alone.parent}/fsdp_tp"]
+    environment = environment_in(alone.parent, **meeting)
+    together(2, "cgpo.train", *line, folder=alone.parent, environment=environment)
+    assert_same_run(alone.parent / "fsdp_tp", alone)
 
 
 def assert_same_run(found: Path, wanted: Path) -> None:
@@ -84,7 +73,7 @@ def assert_same_run(found: Path, wanted: Path) -> None:
     assert (summary["processes"], other["processes"]) == (2, 1)
     for task, labelled in other["tasks"].items():
         for label, values in labelled.items():
-            assert flat(summary["tasks"][task][label]) == pytest.approx(flat(values), rel=1e-3, abs=1e-4)
+            assert flat(summary["tasks"][task][label]) == {n: near(value) for n, value in flat(values).items()}
     assert files(found) == files(wanted)
     keys = [(row["step"], row["split"], row["task"], row["key"], row["response"]) for row in samples(found)]
     assert [key for key in keys if key[1] == "held_out"] == [
@@ -94,6 +83,10 @@ def assert_same_run(found: Path, wanted: Path) -> None:
     ]
     trained = [key for key in keys if key[1] == "train"]
     assert len(trained) == len([row for row in samples(wanted) if row["split"] == "train"])
+
+
+def near(value: Any) -> Any:
+    return pytest.approx(value, rel=1e-3, abs=1e-4) if isinstance(value, int | float) else value
 
 
 def metrics(run: Path) -> list[dict[str, float]]:

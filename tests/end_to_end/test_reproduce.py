@@ -69,7 +69,7 @@ def test_the_same_command_repeats_nothing(first: CompletedProcess[str], folder: 
 
 
 def test_another_setting_is_not_mixed_in(first: CompletedProcess[str], folder: Path) -> None:
-    changed = '["optimizer=crpg","weights.learning_rate=2.5e-4","updates=1"]'
+    changed = '["optimizer=crpg","optim.learning_rate=2.5e-4","updates=1"]'
     other = reproduce(folder, f"methods.crpg.overrides={changed}")
     assert other.returncode == 1
     assert other.stderr.startswith("error: comparison/crpg/seed_0 was made by another command (updates=1)")

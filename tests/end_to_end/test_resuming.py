@@ -70,7 +70,8 @@ def test_told_to_end_it_saves_and_is_found_again(folder: Path, whole: Path) -> N
     assert broadcast.returncode == 128 + signal.SIGTERM, broadcast.stderr
     (run,) = (file.parent for file in (folder / "runs").glob("*/*/config.yaml"))
     end = f"SIGTERM: the run ends after 5 of {UPDATES} updates, saved in {run}/checkpoints"
-    assert f"{end}; the same command with trainer.resume=auto goes on" in broadcast.stdout
+    assert f"{end}\n" in broadcast.stdout
+    assert "to go on: python -m cgpo.train " in broadcast.stdout
     assert "Traceback" not in broadcast.stdout + broadcast.stderr
     assert (run / "checkpoints/step-00000005").is_dir()
 

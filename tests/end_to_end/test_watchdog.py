@@ -2,12 +2,10 @@
 
 import csv
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
 from pathlib import Path
+
+from tests.end_to_end.tiny import cgpo
 
 from cgpo.stages.suite import SuitePolicy
 
@@ -44,7 +42,6 @@ ARGUMENTS = [
     "reward=constant",
     "tasks.harmful_intent.reward=constant",
     "pipeline=none",
-    "reference=null",
     "logger=none",
     "trainer.threads=1",
     "updates=3",
@@ -63,28 +60,15 @@ ARGUMENTS = [
 def test_a_stalled_judge_is_named_and_the_run_ends_well(tmp_path: Path) -> None:
     SuitePolicy(layers=1).load().save(tmp_path / "policy")
     (tmp_path / "judge_that_falls_asleep.py").write_text(JUDGE)
-    paths = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cgpo.train", *ARGUMENTS, f"model.path={tmp_path}/policy"],
-        cwd=tmp_path,
-        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(paths)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        _, err = process.communicate(timeout=200)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == 0, err
+    line = [*ARGUMENTS, f"model.path={tmp_path}/policy"]
+    done = cgpo("train", *line, folder=tmp_path, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr
 
     with (tmp_path / "run/metrics.csv").open() as file:
         rates = [row["judges/harmful_intent/sleepy/undecided_rate"] for row in csv.DictReader(file)]
     assert [float(rate) for rate in rates if rate] == [0.0, 1.0, 0.0]
     assert json.loads((tmp_path / "run/summary.json").read_text())["updates"] == 3
-    (line,) = [line for line in err.splitlines() if "given up" in line]
+    (line,) = [line for line in done.stderr.splitlines() if "given up" in line]
     found = re.fullmatch(
         r"watchdog: rank 0, after 1 updates, stage judges of task harmful_intent for \d+ s: waits for judge sleepy "
         r"for \d+ s, asked about \d+ samples, now at (\S+); given up, their samples are undecided: sleepy",

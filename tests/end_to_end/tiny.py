@@ -1,6 +1,7 @@
 """The commands at sizes at which nothing is learnt and everything is run."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -47,12 +48,19 @@ def cgpo(verb: str, *arguments: str, folder: Path, **environment: str) -> subpro
 
 
 def typed(*command: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs `python …` as a person types it, imports and all."""
-    return subprocess.run(
+    """Runs `python …` as a person types it, imports and all; nothing of it is left where it takes too long."""
+    process = subprocess.Popen(
         [sys.executable, *command],
         cwd=folder,
         env=environment_in(folder, **environment),
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=280,
+        start_new_session=True,
     )
+    try:
+        out, err = process.communicate(timeout=280)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
