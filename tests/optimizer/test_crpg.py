@@ -144,7 +144,7 @@ def test_the_reward_is_constant_for_the_gradient() -> None:
 
 @pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf, "4", None])
 def test_kl_max_must_be_a_positive_number(value: object) -> None:
-    with pytest.raises(UserError, match=r"^CRPG\.kl_max is .*above 0$"):
+    with pytest.raises(UserError, match=r"^CRPG\.kl_max is .*above 0, in nats a response$"):
         CRPG(kl_max=value)  # pyright: ignore[reportArgumentType]
 
 

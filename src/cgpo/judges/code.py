@@ -1,4 +1,4 @@
-"""The code judge: the response's program, run against the row's tests in a sandbox (section 4.1.4)."""
+"""The judge of code, which runs the response's program against the row's tests in a sandbox (section 4.1.4)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from annotated_types import Ge, Gt
 
@@ -24,28 +24,28 @@ _SPACES = re.compile(r"[ \t]*")
 
 @dataclass(frozen=True)
 class Block:
-    """A complete fenced block: its language tag in small letters (empty where it has none) and its code."""
+    """A complete fenced block: its language tag in small letters (empty if it has none) and its code."""
 
     language: str
     code: str
 
 
 def last_block(response: str, languages: Sequence[str] | None = None) -> str | None:
-    """The code of the last complete fenced block, `None` where there is none.
+    """Returns the code of the last complete fenced block, or `None` if there is none.
 
     Args:
         response: the text.
-        languages: the tags that count, in small letters; `""` is a block without one. `None` takes any.
+        languages: the tags that count, in small letters; `""` stands for a block without a tag. `None` accepts all.
     """
     codes = [block.code for block in blocks(response) if languages is None or block.language in languages]
     return codes[-1] if codes else None
 
 
 def blocks(response: str) -> Iterator[Block]:
-    """The complete blocks, in order.
+    """Finds the complete blocks, in order.
 
-    A block ends at a line of nothing but a fence of its own kind and at least its own length. The opening fence's
-    indentation (a block in a list) is taken off every line.
+    A block ends at a line that consists of a fence of the same kind and of at least the same length. The opening
+    fence's indentation (a block in a list) is removed from every line.
     """
     opening: re.Match[str] | None = None
     lines: list[str] = []
@@ -65,10 +65,10 @@ def blocks(response: str) -> Iterator[Block]:
 
 
 def row_tests(prompt: Prompt) -> Tests | None:
-    """The row's tests, `None` where it has none.
+    """Reads the row's tests; returns `None` if it has none.
 
-    The first of these that the metadata have: `unit_tests` (with `test_setup_code`), `test` with `entry_point` (and
-    `code_prefix`), `inputs` with `outputs`.
+    They are the first of these that the metadata contain: `unit_tests` (with `test_setup_code`), `test` with
+    `entry_point` (and `code_prefix`), `inputs` with `outputs`.
 
     Raises:
         UserError: naming the row and the key that cannot be read.
@@ -91,11 +91,13 @@ def row_tests(prompt: Prompt) -> Tests | None:
 
 
 def _texts(metadata: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
-    texts = metadata.get(key)
-    if isinstance(texts, str) or not isinstance(texts, Iterable) or not all(isinstance(text, str) for text in texts):
+    given = metadata.get(key)
+    texts = tuple(cast("Iterable[object]", given)) if isinstance(given, Iterable) else (None,)
+    found = tuple(text for text in texts if isinstance(text, str))
+    if isinstance(given, str) or len(found) < len(texts):
         kind = "lines of Python" if key == "unit_tests" else "texts"
         raise UserError(f"{where} {key!r} must be a list of {kind}")
-    return tuple(texts)
+    return found
 
 
 def _text(metadata: Mapping[str, Any], key: str, where: str) -> str:
@@ -109,27 +111,27 @@ _ATTEMPTS = 3
 
 
 class CodeJudge(Judge):
-    """Satisfied where the last fenced block of the response passes every test of the row.
+    """Is satisfied if the last fenced block of the response passes every test of the row.
 
-    Applies to rows whose metadata have one of these, and takes the first:
+    The judge applies to rows whose metadata contain one of these, and uses the first:
 
     - `unit_tests`: lines such as `assert add(1, 2) == 3` (optional `test_setup_code`);
     - `test` and `entry_point`: `test` defines `check(candidate)` (optional `code_prefix`, the beginning of the program
       that the prompt shows);
     - `inputs` and `outputs`: lists of texts. The program is run as a script once for each input, which it reads from
-      standard input. Its standard output must be the text of `outputs`, white space at the ends of lines and empty
-      lines at the end aside; nothing else is forgiven, numbers are compared as they are written. A script that ends in
-      an exception or with another exit status than 0 fails the test.
+      standard input. Its standard output must equal the text of `outputs`, except for white space at the ends of lines
+      and empty lines at the end; numbers are compared as they are written. A script that ends with an exception or with
+      another exit status than 0 fails the test.
 
     A response without a complete fenced block is violated, and so is a program that runs out of time or memory.
 
     Args:
-        timeout: wall-clock seconds a program has for all its tests.
-        memory_mb: memory of a program, all its processes together.
-        workers: programs that run at the same time.
+        timeout: the wall-clock seconds that a program has for all its tests.
+        memory_mb: the memory of a program, of all its processes together.
+        workers: how many programs run at the same time.
         languages: the tags of the blocks that count, such as `[python, py, ""]`, where `""` is a block without a tag;
-            `None` takes any block.
-        isolation: `bubblewrap`, or `none_i_accept_the_risk` to run programs that a model wrote without it.
+            `None` accepts any block.
+        isolation: `bubblewrap`, or `none_i_accept_the_risk` to run programs that a model wrote without isolation.
 
     Raises:
         UserError: this machine cannot isolate programs; the message says what to install or to enable.
@@ -160,7 +162,7 @@ class CodeJudge(Judge):
         self._memory_mb = memory_mb
 
     def judge(self, samples: Sequence[Sample]) -> list[Verdict]:
-        """One verdict a sample; undecided only where the sandbox failed thrice, or cannot run the row's tests."""
+        """Returns one verdict per sample, undecided only if the sandbox failed three times or cannot run the tests."""
         self._given_up = None
         return list(self._threads.map(self._judge_one, samples))
 
@@ -170,13 +172,13 @@ class CodeJudge(Judge):
         return list(self._running.values())
 
     def interrupt(self, reason: str) -> None:
-        """Kills the programs that run, and starts no more of this call: the samples without a verdict are undecided."""
+        """Kills the running programs and starts no more in this call; samples without a verdict are undecided."""
         self._given_up = reason
         for sandbox in list(self._running):
             sandbox.interrupt()
 
     def check_prompt(self, prompt: Prompt) -> None:
-        """Asserts that the row's tests can be read, if it has any.
+        """Checks that the row's tests can be read, if it has any.
 
         Raises:
             UserError: naming the row.
@@ -211,7 +213,7 @@ class CodeJudge(Judge):
         return self._verdict(report, len(tests.sources))
 
     def _run(self, sandbox: Sandbox, program: str, tests: Tests) -> Report:
-        """Runs the program; again where the sandbox dies of something from outside."""
+        """Runs the program, and runs it again if something from outside kills the sandbox."""
         for _ in range(_ATTEMPTS - 1):
             try:
                 return sandbox.run(program, tests)

@@ -8,7 +8,7 @@ from typing import Annotated
 from annotated_types import Gt
 from torch import Tensor
 
-from cgpo.bounds import check_fields
+from cgpo.bounds import Unit, check_fields
 from cgpo.optimizer.base import ConstrainedOptimizer
 from cgpo.optimizer.calibration import check_batch, constrained_reward, log_ratio, sequence_logprob
 from cgpo.types import Objective, TrainingBatch
@@ -33,7 +33,7 @@ class CRPG(ConstrainedOptimizer):
         UserError: a hyper-parameter is out of its range.
     """
 
-    kl_max: Annotated[float, Gt(0)]
+    kl_max: Annotated[float, Gt(0), Unit("nats a response")]
     factor_cap: Annotated[float, Gt(0)] | None = None
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import torch
 from annotated_types import Gt
 
-from cgpo.bounds import check_fields
+from cgpo.bounds import Unit, check_fields
 from cgpo.optimizer.base import Choice, ConstrainedOptimizer
 from cgpo.optimizer.calibration import attached_zero, calibrated_reward, check_batch, log_ratio, sequence_logprob
 from cgpo.tensors import first_argmax, masked_sum, take
@@ -32,7 +32,7 @@ class CRRAFT(ConstrainedOptimizer):
         UserError: a hyper-parameter is out of its range.
     """
 
-    kl_max: Annotated[float, Gt(0)]
+    kl_max: Annotated[float, Gt(0), Unit("nats a response")]
     uses_baseline_logprobs = True
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The judge of precise instruction following: closed-form instructions in the row's metadata (section 4.1.4).
+"""The judge of precise instruction following, by closed-form instructions in the row's metadata (section 4.1.4).
 
 To add a kind of instruction, decorate a function with `checker`:
 

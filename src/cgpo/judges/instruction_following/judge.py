@@ -1,10 +1,10 @@
-"""The judge itself: every instruction of the row, strictly or loosely."""
+"""The judge itself, which checks every instruction of the row, strictly or loosely."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from cgpo.errors import UserError
 from cgpo.judges.base import Judge
@@ -12,7 +12,7 @@ from cgpo.types import Outcome, Prompt, Sample, Verdict
 
 Check = Callable[..., bool]
 CHECKERS: dict[str, Check] = {}
-"""Every known kind: its id and its check, `check(response, **kwargs) -> bool`."""
+"""Every known kind of instruction: its id and its check, `check(response, **kwargs) -> bool`."""
 
 _RELATIONS: Mapping[str, Callable[[int, int], bool]] = {
     "less than": lambda count, bound: count < bound,
@@ -22,7 +22,7 @@ _KINDS = {"int": int, "str": str, "Sequence[str]": Sequence}
 
 
 def checker(instruction_id: str) -> Callable[[Check], Check]:
-    """Registers a check; its keyword-only parameters are the instruction's `kwargs`, required where without default."""
+    """Registers a check; its keyword-only parameters are the instruction's `kwargs`, required if without default."""
 
     def register(check: Check) -> Check:
         if instruction_id in CHECKERS:
@@ -34,32 +34,32 @@ def checker(instruction_id: str) -> Callable[[Check], Check]:
 
 
 def compare(count: int, relation: str, bound: int) -> bool:
-    """`relation` is `less than` or `at least`."""
+    """Compares a count with a bound; `relation` is `less than` or `at least`."""
     if relation not in _RELATIONS:
         raise UserError(f"relation {relation!r} is none of {', '.join(_RELATIONS)}")
     return _RELATIONS[relation](count, bound)
 
 
 def instructions(metadata: Mapping[str, Any], where: str) -> list[tuple[str, dict[str, Any]]]:
-    """A row's instructions with their arguments; keys whose value is `None` are as good as absent.
+    """Reads a row's instructions with their arguments; keys whose value is `None` count as absent.
 
     Args:
         metadata: `instruction_id_list`, and `kwargs` aligned with it.
         where: the row's name, for the message.
 
     Raises:
-        UserError: an unknown kind, arguments that are missing, unknown or of the wrong kind.
+        UserError: a kind is unknown, or arguments are missing, unknown or of the wrong type.
     """
-    ids = metadata.get("instruction_id_list")
-    kwargs = metadata.get("kwargs")
-    if kwargs is None:
-        kwargs = [{}] * len(ids or ())
-    if isinstance(ids, str) or not isinstance(ids, Sequence) or not isinstance(kwargs, Sequence):
+    ids: object = metadata.get("instruction_id_list")
+    kwargs: object = metadata.get("kwargs")
+    if isinstance(ids, str) or not isinstance(ids, Sequence) or not isinstance(kwargs, Sequence | None):
         raise UserError(f"{where}: 'instruction_id_list' and 'kwargs' must be lists")
-    if len(ids) != len(kwargs):
-        raise UserError(f"{where}: {len(ids)} instructions but {len(kwargs)} kwargs")
-    found = []
-    for instruction_id, arguments in zip(ids, kwargs, strict=True):
+    names = cast("Sequence[str]", ids)
+    rows = cast("Sequence[Mapping[str, object] | None]", [None] * len(names) if kwargs is None else kwargs)
+    if len(names) != len(rows):
+        raise UserError(f"{where}: {len(names)} instructions but {len(rows)} kwargs")
+    found: list[tuple[str, dict[str, Any]]] = []
+    for instruction_id, arguments in zip(names, rows, strict=True):
         given = {name: value for name, value in (arguments or {}).items() if value is not None}
         _check_arguments(instruction_id, given, where)
         found.append((instruction_id, given))
@@ -89,22 +89,21 @@ def _check_arguments(instruction_id: str, given: Mapping[str, Any], where: str) 
 
 
 class InstructionFollowingJudge(Judge):
-    """Satisfied where the response follows every instruction of the row.
+    """Is satisfied if the response follows every instruction of the row.
 
-    Applies to rows with metadata `instruction_id_list` (ids such as `length_constraints:number_words`) and `kwargs`
-    (their arguments, aligned). An empty response follows nothing.
+    The judge applies to rows with metadata `instruction_id_list` (ids such as `length_constraints:number_words`) and
+    `kwargs` (their arguments, aligned). An empty response follows nothing.
 
     Args:
-        strict: judge the response as it is. Otherwise an instruction is followed when it is followed by the response
-            without its first line, its last line, both, or its asterisks: openings such as "Sure, here it is:" are
-            then forgiven.
+        strict: whether the response is judged as it is. Otherwise it may also follow an instruction without its first
+            line, its last line, both, or its asterisks, which forgives openings such as "Sure, here it is:".
     """
 
     def __init__(self, strict: bool = True) -> None:
         self._strict = strict
 
     def judge(self, samples: Sequence[Sample]) -> list[Verdict]:
-        """One verdict a sample; the reason names the instructions that were not followed.
+        """Returns one verdict per sample; the reason names the instructions that were not followed.
 
         Raises:
             UserError: a row's instructions are unknown or incomplete.
@@ -116,7 +115,7 @@ class InstructionFollowingJudge(Judge):
         return verdicts
 
     def check_prompt(self, prompt: Prompt) -> None:
-        """Asserts that the row's instructions are known and complete, if it has any.
+        """Checks that the row's instructions are known and complete, if it has any.
 
         Raises:
             UserError: naming the row, the instruction and what is wrong with it.
@@ -125,7 +124,7 @@ class InstructionFollowingJudge(Judge):
             instructions(prompt.metadata, f"row {prompt.key}")
 
     def followed(self, sample: Sample) -> dict[int, bool]:
-        """For each instruction of the row, by its place, whether the response follows it."""
+        """Returns for each instruction of the row, by its index, whether the response follows it."""
         texts = [sample.response] if self._strict else _variants(sample.response)
         asked = instructions(sample.prompt.metadata, f"row {sample.prompt.key}")
         return {

@@ -1,10 +1,11 @@
-"""How texts are cut into sentences and words, and which language they are in."""
+"""Cuts texts into sentences and words, and detects their language."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-import py3langid
+import py3langid  # pyright: ignore[reportMissingTypeStubs]
 
 _ABBREVIATIONS = (
     "Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|etc|e\\.g|i\\.e|cf|al|approx|No|Inc|Ltd|Co|Corp|Dept|Gen|Col|Capt|Lt|Sgt|Rev|Hon"
@@ -16,8 +17,8 @@ _INITIAL = re.compile(r"(?:^|[\s.(])[A-Z]$")
 
 
 def sentences(text: str) -> list[str]:
-    """Sentences end at `.`, `!` or `?` before a space, save after abbreviations and initials."""
-    found = []
+    """Cuts a text into sentences, which end at `.`, `!` or `?` before a space, but not after abbreviations."""
+    found: list[str] = []
     start = 0
     for end in _ENDS.finditer(text):
         before = text[max(start, end.start() - _LONGEST_ABBREVIATION) : end.start()]
@@ -31,20 +32,21 @@ def sentences(text: str) -> list[str]:
 
 
 def words(text: str) -> list[str]:
-    """Runs of letters, digits and underscores."""
+    """Returns the runs of letters, digits and underscores."""
     return re.findall(r"\w+", text)
 
 
 def tokens(text: str) -> list[str]:
-    """Words with their dots and hyphens (`U.S.`, `well-known`), cut at apostrophes: `I'm` has the word `I`."""
+    """Returns words with their dots and hyphens (`U.S.`, `well-known`), cut at apostrophes: `I'm` contains `I`."""
     return re.findall(r"\w[\w.&-]*", text)
 
 
 def language(text: str) -> str | None:
-    """The ISO 639-1 code of the text's language, `None` for a text without letters."""
+    """Returns the ISO 639-1 code of the text's language, or `None` for a text without letters."""
     if not any(character.isalpha() for character in text):
         return None
-    return str(py3langid.classify(text)[0])
+    classify: Callable[[str], tuple[object, float]] = py3langid.classify  # pyright: ignore[reportUnknownMemberType]
+    return str(classify(text)[0])
 
 
 def _abbreviated(before: str) -> bool:

@@ -1,4 +1,4 @@
-"""Judges that are language models, in process or behind an endpoint."""
+"""The judge that asks a language model, in this process or behind an endpoint."""
 
 from cgpo.judges.language_model.judge import LanguageModelJudge
 

@@ -1,11 +1,12 @@
-"""A judge's model in this process: one forward pass a batch, with the last logits only."""
+"""Asks a judge's model in this process: one forward pass per batch, with the last logits only."""
 
 from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +17,13 @@ from cgpo.judges.language_model.question import Answer, Question, Unanswered, We
 from cgpo.judges.language_model.rendering import answer_token, render
 from cgpo.models.pretrained import load_complete, load_tokenizer
 from cgpo.models.quantization import quantize
+from cgpo.tensors import float_list
 from cgpo.types import Sample
 
 
 @dataclass(frozen=True)
 class _Loaded:
-    """A judge model in memory. The lock guards its tokenizer, whose settings change while it encodes."""
+    """A judge model in memory, with a lock for its tokenizer, whose settings change while it encodes."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
@@ -36,13 +38,13 @@ class InProcess:
     """Asks a `transformers` model. Backends of the same model on the same device share it in memory.
 
     Args:
-        model: folder or hub name of a causal language model.
+        model: the folder or hub name of a causal language model.
         question: what is asked; its answers are one token each.
-        device: where the model runs.
-        batch_size: responses a forward pass.
-        max_length: most tokens of a rendering; by default what the model can read.
-        dtype: of the weights: `auto` as stored, or `float32`, `bfloat16`, `float16`.
-        quantization: of the weights: `None`, `int8` or `int4`.
+        device: the device that the model runs on.
+        batch_size: the most responses in a forward pass.
+        max_length: the most tokens of a rendering; by default what the model can read.
+        dtype: the precision of the weights: `auto` as stored, or `float32`, `bfloat16`, `float16`.
+        quantization: how the weights are quantized: `None`, `int8` or `int4`.
 
     Raises:
         UserError: the model cannot be loaded, or an answer is not one token.
@@ -74,27 +76,27 @@ class InProcess:
 
     @property
     def usage(self) -> Mapping[str, int]:
-        """Responses judged, and the tokens that were read for it."""
+        """The responses judged so far, and the tokens that the model read for them."""
         return dict(self._usage)
 
     @property
     def version(self) -> str:
-        """The commit of a model from the hub."""
+        """The commit of a model from the hub; empty for a folder."""
         return str(getattr(self._loaded.model.config, "_commit_hash", None) or "")
 
     @property
     def models(self) -> list[nn.Module]:
-        """The model; others may share it."""
+        """The model, which other judges may share."""
         return [self._loaded.model]
 
     def prepare(self) -> None:
-        """Nothing: the model was loaded when this was made."""
+        """Does nothing: the model was loaded when this object was made."""
 
     def close(self) -> None:
-        """Nothing: other judges may share the model."""
+        """Does nothing: other judges may share the model."""
 
     def ask(self, samples: Sequence[Sample]) -> list[Answer]:
-        """One answer a sample, in batches of similar length."""
+        """Returns one answer per sample, found in batches of similar length."""
         self._interrupted = None
         template, tokenizer = self._question.template, self._loaded.tokenizer
         with self._loaded.lock:
@@ -108,26 +110,28 @@ class InProcess:
                 return [answers.get(i, Unanswered(self._interrupted)) for i in range(len(rendered))]
             batch = order[start : start + self._batch_size]
             self.asking = [samples[i] for i in batch]
-            logits = self._answer_logits([rendered[i] for i in batch])
-            answers |= {i: Weighed(*pair) for i, pair in zip(batch, logits.tolist(), strict=True)}
+            positive, negative = map(float_list, self._answer_logits([rendered[i] for i in batch]).unbind(-1))
+            weighed = map(Weighed, positive, negative)
+            answers |= dict(zip(batch, weighed, strict=True))
         return [answers[i] for i in range(len(rendered))]
 
     def interrupt(self, reason: str) -> None:
-        """Asks no further batch; the one that the model is reading is read to its end."""
+        """Asks no further batch; the one that the model is reading is finished."""
         self._interrupted = reason
 
     def _answer_logits(self, rendered: list[list[int]]) -> Tensor:
-        """Logits `[n, 2]` of the positive and the negative answer, float32, on the CPU.
+        """Computes the logits `[n, 2]` of the positive and the negative answer, float32, on the CPU.
 
-        Padding stands on the right, where a causal model cannot see it; the model's head runs on last positions only.
+        Padding is on the right, where a causal model cannot see it; the model's head runs on last positions only.
         """
         model = self._loaded.model
         lengths = torch.tensor([len(ids) for ids in rendered])
         width = int(lengths.max())
         input_ids = torch.tensor([[*ids, *[0] * (width - len(ids))] for ids in rendered], device=model.device)
         mask = (torch.arange(width) < lengths[:, None]).to(model.device, torch.long)
-        last, which = torch.unique(lengths - 1, return_inverse=True)
-        keep = {"logits_to_keep": last.to(model.device)} if _keeps_logits(model) else {}
+        unique: Callable[..., tuple[Tensor, Tensor]] = torch.unique  # pyright: ignore[reportUnknownMemberType]
+        last, which = unique(lengths - 1, return_inverse=True)
+        keep: dict[str, Any] = {"logits_to_keep": last.to(model.device)} if _keeps_logits(model) else {}
         with torch.inference_mode():
             logits = model(input_ids=input_ids, attention_mask=mask, use_cache=False, **keep).logits[..., self._answers]
         position = which if keep else lengths - 1
@@ -143,7 +147,7 @@ def _shortest(*limits: int | None) -> int | None:
 
 
 def _load(path: str, device: str, dtype: str, quantization: str | None) -> _Loaded:
-    """The model of a path, loaded once for each device and quantization."""
+    """Returns the model of a path, loaded once for each device and quantization."""
     with _loading:
         key = (path, device, quantization)
         if key not in _loaded:

@@ -1,4 +1,4 @@
-"""Judges that ask a language model: the probability of one answer against another (section 4.1.4)."""
+"""The judge that asks a language model for the probability of one answer against another (section 4.1.4)."""
 
 from __future__ import annotations
 
@@ -19,35 +19,38 @@ from cgpo.types import Outcome, Prompt, Sample, Verdict
 
 
 class LanguageModelJudge(Judge):
-    """Satisfied where the model finds the positive answer at least as probable as `threshold` (spec of section 4.1.4).
+    """Is satisfied if the model finds the positive answer at least as probable as `threshold` (section 4.1.4).
 
-    One class for the judges of false refusal, factuality and safety: they differ in the template, in the two answers
-    and in the prompts that they apply to. The model runs in this process, or behind an OpenAI-compatible endpoint.
+    The judges of false refusal, factuality and safety are all of this class. They differ in the template, in the two
+    answers and in the prompts that they apply to. The model runs in this process, or behind an OpenAI-compatible
+    endpoint.
 
-    A model that was trained to be a judge (`cgpo train-judge`) brings the template and the answers that it
-    was trained on, in its folder; they go before the arguments. A response too long for the model is shortened in its
-    middle: its beginning (where refusals stand) and its end (where answers stand) are kept, see
+    A model that was trained to be a judge (`cgpo train-judge`) has the template and the answers that it was trained on
+    in its folder; they replace the arguments. A response that is too long for the model is shortened in its middle: its
+    beginning (which contains refusals) and its end (which contains answers) are kept, see
     `cgpo.judges.language_model.rendering.render`.
 
     Args:
-        template: name of a template of the package (`false_refusal`, `factuality`, `safety`), path of a `.txt` file, or
-            `llama_guard` for a model of that family, in process: its chat template shows it the conversation and asks.
+        template: the name of a template of the package (`false_refusal`, `factuality`, `safety`), the path of a `.txt`
+            file, or `llama_guard` for a model of that family in this process, whose chat template shows the
+            conversation and asks.
         positive: the answer that means *satisfied*, as it follows the template (`" yes"`); one token in process.
         negative: the answer that means *violated*.
-        model: folder or hub name of a `transformers` causal language model; not read where there is an endpoint.
+        model: the folder or hub name of a `transformers` causal language model; not read if there is an endpoint.
         endpoint: the server to ask instead: `url`, `model`, and the other settings of
             `cgpo.judges.language_model.endpoint.Endpoint`.
-        applies_to: a metadata key: without it the judge is not applicable.
-        unless: a metadata key: where it is true the judge is not applicable.
-        threshold: least probability of the positive answer among the two.
-        device: where a model in process runs.
-        batch_size: responses a forward pass, in process.
-        max_length: most tokens of a rendering, in process; by default what the model can read.
-        dtype: of the weights, in process: `auto` as stored, or `float32`, `bfloat16`, `float16`.
-        quantization: of the weights, in process: `None`, `int8` or `int4` (see `cgpo.models.quantization`).
+        applies_to: a metadata key; the judge is not applicable to rows without it.
+        unless: a metadata key; the judge is not applicable to rows where it is true.
+        threshold: the least probability of the positive answer among the two.
+        device: the device of a model in this process.
+        batch_size: the most responses in a forward pass of a model in this process.
+        max_length: the most tokens of a rendering for a model in this process; by default what the model can read.
+        dtype: the precision of a model in this process: `auto` as stored, or `float32`, `bfloat16`, `float16`.
+        quantization: how a model in this process is quantized: `None`, `int8` or `int4` (see
+            `cgpo.models.quantization`).
 
     Raises:
-        UserError: neither or a wrong model or endpoint, no such template, or an answer that is not one token.
+        UserError: there is no model or endpoint, or a wrong one, no such template, or an answer is not one token.
     """
 
     def __init__(
@@ -87,11 +90,11 @@ class LanguageModelJudge(Judge):
 
     @property
     def usage(self) -> Mapping[str, int]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """What was spent so far: `calls` of the model and `tokens`."""
+        """The `calls` of the model so far, and the `tokens`."""
         return self._backend.usage
 
     def check_prompt(self, prompt: Prompt) -> None:
-        """Asserts that the row has what the template asks for; the first time, that an endpoint can be asked.
+        """Checks that the row has what the template asks for, and, the first time, that an endpoint can be asked.
 
         Raises:
             UserError: the row lacks its `ground_truth`, or the endpoint's configuration is wrong.
@@ -102,11 +105,11 @@ class LanguageModelJudge(Judge):
         self._backend.prepare()
 
     def judge(self, samples: Sequence[Sample]) -> list[Verdict]:
-        """One verdict a sample; undecided where the model gave no usable answer.
+        """Returns one verdict per sample, undecided if the model gave no usable answer.
 
         Raises:
             UserError: a row lacks what the template asks for, the endpoint's configuration is wrong, or more of its
-                answers are undecided than it was configured to bear.
+                answers are undecided than its configuration allows.
         """
         verdicts = {i: self._not_applicable(sample.prompt) for i, sample in enumerate(samples)}
         asked = [i for i, verdict in verdicts.items() if verdict is None]
@@ -116,15 +119,15 @@ class LanguageModelJudge(Judge):
 
     @property
     def judging(self) -> Sequence[Sample]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The samples that the model is asked about now."""
+        """The samples that the model is being asked about now."""
         return self._backend.asking
 
     def interrupt(self, reason: str) -> None:
-        """Ends the requests to an endpoint that are not answered yet; a model in this process cannot be interrupted."""
+        """Cancels the requests to an endpoint that are not answered yet; a model in this process ends its batch."""
         self._backend.interrupt(reason)
 
     def close(self) -> None:
-        """Lets go of connections."""
+        """Closes connections."""
         self._backend.close()
 
     def _not_applicable(self, prompt: Prompt) -> Verdict | None:
@@ -144,7 +147,7 @@ class LanguageModelJudge(Judge):
         return self._weighed(answer)
 
     def _weighed(self, answer: Weighed) -> Verdict:
-        """A probability that is a bound decides only what holds on all of its side."""
+        """Makes a verdict of log-probabilities; one that is only a bound decides nothing beyond itself."""
         margin = answer.positive - answer.negative
         if not math.isfinite(margin):
             values = f"log-probabilities {answer.positive}, {answer.negative}"
@@ -160,7 +163,7 @@ class LanguageModelJudge(Judge):
 
 
 def _endpoint(settings: Mapping[str, Any], question: Question) -> Backend:
-    """The backend of an endpoint, whose client is imported only where there is one."""
+    """Makes the backend of an endpoint, whose client is imported only if there is one."""
     if importlib.util.find_spec("openai") is None:
         raise UserError(f"judge {question.title}: an endpoint needs the package openai: pip install 'cgpo[endpoint]'")
     from cgpo.judges.language_model.endpoint import Endpoint, EndpointBackend

@@ -1,4 +1,4 @@
-"""What a judge asks a language model, and the three ways in which that can end."""
+"""The question that a judge asks a language model, and the three kinds of answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cgpo.errors import UserError
 from cgpo.types import Sample
 
 FILE = "judge.json"
-"""Beside the weights of a model that was trained to be a judge: the question it was trained on."""
+"""The file beside the weights of a trained judge that contains the question it was trained on."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Question:
         template: the text with its fields, as `cgpo.judges.language_model.rendering.load_template` returns it.
         positive: the answer that means *satisfied*, as it follows the rendered template (`" yes"`).
         negative: the answer that means *violated*.
-        title: what messages call it.
+        title: the name of the question in messages.
     """
 
     template: str
@@ -37,10 +37,10 @@ class Question:
 
     @classmethod
     def of_model(cls, path: str) -> Question | None:
-        """The question that the model in a folder was trained on; `None` where it is no trained judge.
+        """Reads the question that the model in a folder was trained on; returns `None` if it is no trained judge.
 
         Raises:
-            UserError: the file is there and cannot be read.
+            UserError: the file exists but cannot be read.
         """
         file = Path(path) / FILE
         if not file.is_file():
@@ -56,10 +56,10 @@ class Weighed:
     """The log-probabilities of the two answers, up to a constant that both share.
 
     Attributes:
-        positive: of the positive answer.
-        negative: of the negative one.
-        positive_is_bound: the positive answer was not among those listed, so that its value is the most it can be.
-        negative_is_bound: the same of the negative one.
+        positive: the log-probability of the positive answer.
+        negative: the log-probability of the negative answer.
+        positive_is_bound: whether the positive answer was not listed, so that its value is an upper bound.
+        negative_is_bound: whether the negative answer was not listed, so that its value is an upper bound.
     """
 
     positive: float
@@ -70,7 +70,7 @@ class Weighed:
 
 @dataclass(frozen=True)
 class Said:
-    """The model said one of the two answers; how sure it was is not known."""
+    """The model gave one of the two answers, but not how sure it was."""
 
     positive: bool
 
@@ -86,39 +86,39 @@ Answer = Weighed | Said | Unanswered
 
 
 class Backend(Protocol):
-    """Where a judge's model runs."""
+    """The place where a judge's model runs."""
 
     @property
     def usage(self) -> Mapping[str, int]:
-        """What was spent so far: `calls` of the model and `tokens` of prompts and answers."""
+        """The `calls` of the model so far, and the `tokens` of prompts and answers."""
         ...
 
     @property
     def version(self) -> str:
-        """What tells two states of a model of one name apart; empty where nothing does."""
+        """A text that distinguishes two versions of a model with the same name; empty if there is none."""
         ...
 
     def prepare(self) -> None:
-        """Finds out whether the model can be asked at all; asked again it does nothing.
+        """Finds out whether the model can be asked at all; a second call does nothing.
 
         Raises:
-            UserError: it cannot, and will not be without another configuration.
+            UserError: it cannot, and could not without another configuration.
         """
         ...
 
     @property
     def asking(self) -> Sequence[Sample]:
-        """The samples that are under way, for another thread to look at."""
+        """The samples that the model is being asked about now, for another thread to read."""
         ...
 
     def ask(self, samples: Sequence[Sample]) -> list[Answer]:
-        """One answer a sample, in order."""
+        """Returns one answer per sample, in order."""
         ...
 
     def interrupt(self, reason: str) -> None:
-        """Ends what is under way, if it can: unanswered, for this reason."""
+        """Ends the current questions, if possible; they are unanswered, for this reason."""
         ...
 
     def close(self) -> None:
-        """Lets go of connections."""
+        """Closes connections."""
         ...

@@ -1,15 +1,17 @@
-"""From a template and a sample to the tokens that a judge model reads, the same when it is trained and when it judges.
+"""Renders a template and a sample as the tokens that a judge model reads, the same in training and in judging.
 
-A template is a text with the fields `{prompt}`, `{response}` and `{ground_truth}`. What stands in the fields is a
-stranger's text: it is inserted in one pass (a field's name inside a response stays text), with hidden characters
-written out, and its special tokens are read as plain characters. Only the template's own text and the tokenizer's chat
+A template is a text with the fields `{prompt}`, `{response}` and `{ground_truth}`. The contents of the fields are
+untrusted: they are inserted in one pass (a field's name inside a response stays text), with hidden characters written
+out, and their special tokens are read as plain characters. Only the template's own text and the tokenizer's chat
 template yield special tokens. `{fence}` is a mark that no field contains; a template puts it around its fields.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import cast
 
 from transformers import PreTrainedTokenizerBase
 
@@ -17,6 +19,7 @@ from cgpo.errors import UserError
 from cgpo.judges.language_model.untrusted_text import (
     FIELD,
     LLAMA_GUARD,
+    decode,
     encode,
     fence,
     pieces,
@@ -31,9 +34,11 @@ _ELLIPSIS = " … "
 
 
 def load_template(name_or_path: str) -> str:
-    """The text of a template: the name of one that comes with the package, or the path of a `.txt` file.
+    """Reads the text of a template.
 
-    `llama_guard` names no text but the judge model's own chat template, which shows it the conversation and asks.
+    Args:
+        name_or_path: the name of a template of the package, or the path of a `.txt` file; `llama_guard` stands for the
+            judge model's own chat template, which shows it the conversation and asks.
 
     Raises:
         UserError: there is no such template, or it has no `{response}` field.
@@ -62,18 +67,18 @@ def load_template(name_or_path: str) -> str:
 def render(
     template: str, sample: Sample, tokenizer: PreTrainedTokenizerBase, max_length: int | None = None
 ) -> list[int]:
-    """The tokens that a judge model reads before it answers.
+    """Renders the tokens that a judge model reads before it answers.
 
-    With a chat template the filled template is the user's turn and the answer opens the assistant's; without one it
-    stands as it is, after the tokenizer's begin-of-sequence token where it uses one.
+    With a chat template the filled template is the user's turn and the answer begins the assistant's. Without one it
+    is used as it is, after the tokenizer's begin-of-sequence token if it uses one.
 
-    A rendering longer than `max_length` is made to fit by shortening the longest fields: of each the beginning and
-    the end are kept, in equal parts, around an ellipsis. The template's own text is never cut.
+    A rendering longer than `max_length` is made to fit by shortening the longest fields: the beginning and the end of
+    each are kept, in equal parts, around an ellipsis. The template's own text is never cut.
 
     Args:
         template: the template's text, as `load_template` returns it.
         sample: the prompt (its last turn and its metadata's `ground_truth`) and the response.
-        tokenizer: the judge model's.
+        tokenizer: the judge model's tokenizer.
         max_length: the most tokens, `None` for no limit.
 
     Raises:
@@ -97,12 +102,12 @@ def render(
 
 
 def render_message(template: str, sample: Sample, max_characters: int) -> str:
-    """The same as a message to a server, whose tokenizer and special tokens are not known.
+    """Renders a message to a server, whose tokenizer and special tokens are not known.
 
     Args:
         template: the template's text.
         sample: the prompt and the response.
-        max_characters: what a longer message is shortened to, as `render` shortens.
+        max_characters: the most characters; a longer message is shortened as `render` shortens.
 
     Raises:
         UserError: the template alone is longer, or asks for a `ground_truth` that the row lacks.
@@ -118,17 +123,17 @@ def render_message(template: str, sample: Sample, max_characters: int) -> str:
 
 
 def needs_ground_truth(template: str) -> bool:
-    """Whether the template has the field `{ground_truth}`."""
+    """Returns whether the template has the field `{ground_truth}`."""
     return "ground_truth" in FIELD.findall(template)
 
 
 def answer_token(word: str, template: str, tokenizer: PreTrainedTokenizerBase) -> int:
-    """The one token with which a judge model says `word` right after a rendering.
+    """Returns the one token with which a judge model says `word` right after a rendering.
 
     Args:
-        word: as it follows the rendering, with its leading space if there is one (`" yes"`).
+        word: the word as it follows the rendering, with its leading space if there is one (`" yes"`).
         template: the template's text.
-        tokenizer: the judge model's.
+        tokenizer: the judge model's tokenizer.
 
     Raises:
         UserError: the word is not one token there.
@@ -153,12 +158,13 @@ def _fields(template: str, sample: Sample) -> dict[str, str]:
         truth = sample.prompt.metadata.get("ground_truth")
         if truth is None:
             raise UserError(f"row {sample.prompt.key}: the judge's template needs metadata 'ground_truth'")
-        fields["ground_truth"] = " or ".join(map(str, truth)) if isinstance(truth, list | tuple) else str(truth)
+        several = cast("Sequence[object]", truth) if isinstance(truth, list | tuple) else [truth]
+        fields["ground_truth"] = " or ".join(map(str, several))
     return {name: visible(text) for name, text in fields.items() if name in names}
 
 
 def _equal_share(lengths: list[int], budget: int) -> int:
-    """The largest `limit` with `sum(min(length, limit)) <= budget`; -1 where there is none."""
+    """Returns the largest `limit` with `sum(min(length, limit)) <= budget`, or -1 if there is none."""
     if budget < 0:
         return -1
     for done, length in enumerate(sorted(lengths)):
@@ -181,6 +187,6 @@ def _shortened(text: str, ids: list[int], limit: int, tokenizer: PreTrainedToken
         return text
     kept = limit - len(plain(_ELLIPSIS, tokenizer))
     if kept < 2:
-        return str(tokenizer.decode(ids[:limit])) if limit else ""
+        return decode(tokenizer, ids[:limit]) if limit else ""
     head, tail = kept - kept // 2, kept // 2
-    return str(tokenizer.decode(ids[:head])) + _ELLIPSIS + str(tokenizer.decode(ids[-tail:]))
+    return decode(tokenizer, ids[:head]) + _ELLIPSIS + decode(tokenizer, ids[-tail:])

@@ -1,4 +1,4 @@
-"""The comparison of plain answers: numbers, choice letters and words. The rest is mathematics (`symbolic.py`)."""
+"""Compares simple answers: numbers, choice letters and words. The rest is mathematics (`symbolic.py`)."""
 
 from __future__ import annotations
 
@@ -58,19 +58,19 @@ class _Number:
 
 
 def same(truth: str, answer: str, decimals: int | None = None) -> bool | None:
-    """Whether two answers are equal, as far as that is plain; `None` where it takes mathematics.
+    """Returns whether two answers are equal, or `None` if it takes mathematics to tell.
 
-    - Thousands are set off by commas or spaces (`1,000`, `1 000`, `1{,}000`), or written out (`5 million`).
-    - A unit, a currency or a per-cent sign that only one of the two has is passed over (`18` and `$18`, `50%` and
-      `50`); of two units both must name the same (`USD` is `dollars`). `50%` also equals `0.5`.
+    - Thousands may be separated by commas or spaces (`1,000`, `1 000`, `1{,}000`), or written out (`5 million`).
+    - A unit, a currency or a per cent sign that only one of the two has is ignored (`18` and `$18`, `50%` and `50`);
+      two units must be the same (`USD` is `dollars`). `50%` also equals `0.5`.
     - Mixed numbers (`2 1/2`), fractions in either notation and scientific notation are numbers.
-    - A choice letter may stand in parentheses, after `option`, or before its text (`(B)`, `B. 12 apples`).
+    - A choice letter may be in parentheses, after `option`, or before its text (`(B)`, `B. 12 apples`).
 
     Args:
         truth: the right answer.
-        answer: the other one.
-        decimals: with how many digits after the point, at least, a decimal may stand for the fraction that it rounds
-            or cuts off (2: `0.33` for `1/3`); `None` for 6, as math-verify rounds.
+        answer: the other answer.
+        decimals: how many digits after the point, at least, a decimal must have to count as the fraction that it
+            rounds or truncates (2: `0.33` for `1/3`); `None` for 6, as math-verify rounds.
     """
     left, right = clean(truth), clean(answer)
     if left == right or (left.isalpha() and len(left) > 1 and left.casefold() == right.casefold()):
@@ -86,7 +86,7 @@ def same(truth: str, answer: str, decimals: int | None = None) -> bool | None:
 
 
 def clean(text: str) -> str:
-    """An answer without its wrapping: mathematics delimiters, text commands, emphasis, spaces, a last full stop."""
+    """Removes what surrounds an answer: math delimiters, text commands, emphasis, spaces, a final full stop."""
     text = text.strip()
     while True:
         before = text
@@ -133,7 +133,7 @@ def _number(text: str) -> _Number | None:
 
 
 def _unit(match: re.Match[str], text: str) -> tuple[str | None, int]:
-    """The unit, empty where there is none, and what a word such as `million` multiplies by; `None` is no unit."""
+    """Returns the unit (empty if there is none) and the factor of a word such as `million`; `None` for a wrong unit."""
     unit = (match["unit"] or "").strip()
     words = unit.lower().split()
     multiple = _MULTIPLES.get(words[0], 1) if words else 1

@@ -1,4 +1,4 @@
-"""The math judge: the final answer, in the form that the prompt asked for, against the row's (section 4.1.4)."""
+"""The judge of mathematics, which compares the response's final answer with the row's (section 4.1.4)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BRACE = re.compile(r"[{}]")
 
 
 def final_answer(response: str) -> str | None:
-    r"""`The final answer is X.`: the last such sentence; its full stop does not belong to the answer."""
+    r"""Finds the last sentence of the form `The final answer is X.`; its full stop does not belong to the answer."""
     start = max((match.end() for match in _FINAL.finditer(response)), default=None)
     if start is None:
         return None
@@ -32,7 +32,7 @@ def final_answer(response: str) -> str | None:
 
 
 def boxed(response: str) -> str | None:
-    r"""`\boxed{X}`: the last one whose braces match."""
+    r"""Finds the last `\boxed{X}` whose braces match."""
     openings = {match.end() for match in _BOXED.finditer(response)}
     open_braces: list[int] = []
     last, answer = -1, None
@@ -47,12 +47,12 @@ def boxed(response: str) -> str | None:
 
 
 def gsm8k(response: str) -> str | None:
-    """`#### X` on a line of its own: the last one."""
+    """Finds the last line of the form `#### X`."""
     return _last(_HASHES, response)
 
 
 def answer_line(response: str) -> str | None:
-    """`A: X` on a line of its own: the last one."""
+    """Finds the last line of the form `A: X`."""
     return _last(_LINE, response)
 
 
@@ -62,11 +62,11 @@ FORMS: Mapping[str, Callable[[str], str | None]] = {
     "gsm8k": gsm8k,
     "answer_line": answer_line,
 }
-"""Every known form, in the order in which they are tried where a prompt names none."""
+"""Every known form, in the order in which they are tried if a prompt names none."""
 
 
 def extract(response: str, form: str | None) -> str | None:
-    """The final answer in the named form, or in the first known form that the response has; `None` without one."""
+    """Finds the final answer in the named form, or in the first known form that the response contains."""
     for name in FORMS if form is None else (form,):
         answer = FORMS[name](response)
         if answer is not None:
@@ -82,7 +82,7 @@ def _last(pattern: re.Pattern[str], response: str) -> str | None:
 
 
 def _sentence(text: str) -> str | None:
-    """A sentence without what follows it on its line: up to a full stop before a space, outside of `$…$`."""
+    """Cuts off what follows a sentence on its line: at a full stop before a space, outside of `$…$`."""
     inside = False
     for i, character in enumerate(text):
         if character == "$" and text[i - 1 : i] != "\\":
@@ -96,30 +96,30 @@ _LONGEST_ANSWER = 1000
 
 
 class MathJudge(Judge):
-    r"""Satisfied where the response's final answer, in the required form, equals the row's.
+    r"""Is satisfied if the response's final answer, in the required form, equals the row's.
 
-    Applies to rows with metadata `answer` (a text or a number; a whole solution with its answer in a known form will
-    do) and without `unit_tests`. The form is the row's `answer_form`, else the judge's: `final_answer`
+    The judge applies to rows with metadata `answer` (a text or a number, or a whole solution whose answer has a known
+    form) and without `unit_tests`. The form is the row's `answer_form`, or else the judge's: `final_answer`
     (`The final answer is X.`), `boxed` (`\boxed{X}`), `gsm8k` (`#### X`) or `answer_line` (`A: X`). A right answer in
-    another form is a violation, on purpose. Where nobody names a form, the first known one in the response counts, in
-    the order boxed, final_answer, gsm8k, answer_line.
+    another form is a violation, on purpose. If no form is named, the first known one in the response counts, in the
+    order boxed, final_answer, gsm8k, answer_line.
 
     Two answers are equal as `cgpo.judges.math.answer_equality.same` says (thousands separators, currencies, per cent,
-    units, choice letters), else as math-verify says. A rounded decimal stands for an exact answer only where the row
-    says so: `answer_decimals: 2` takes `0.33` for `1/3` and `1.41` for `\sqrt{2}`, since they have two digits at least.
+    units, choice letters), else as math-verify says. A rounded decimal counts as an exact answer only if the row says
+    so: `answer_decimals: 2` accepts `0.33` for `1/3` and `1.41` for `\sqrt{2}`, since they have two digits at least.
 
-    Plain numbers, letters and words are compared at once, mathematics in a process that is killed at its limits of
-    time and memory: the sample is then undecided.
+    Numbers, letters and words are compared directly, mathematics in a process that is killed at its limits of time and
+    memory; the sample is then undecided.
 
     Args:
-        form: the form that prompts ask for where their row names none.
-        lenient: whether an answer in another known form counts where the response has none in the required form.
-        decimals: `answer_decimals` where the row names none.
-        timeout: seconds for a mathematical comparison.
-        memory_mb: memory for it.
+        form: the form that prompts ask for if their row names none.
+        lenient: whether an answer in another known form counts if the response has none in the required form.
+        decimals: the value of `answer_decimals` if the row names none.
+        timeout: the seconds that a mathematical comparison may take.
+        memory_mb: the memory that it may use.
 
     Raises:
-        UserError: an unknown form, or decimals that are no number above 0.
+        UserError: a form is unknown, or an argument is out of range.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class MathJudge(Judge):
         self._symbolic = Symbolic(timeout, memory_mb)
 
     def judge(self, samples: Sequence[Sample]) -> list[Verdict]:
-        """One verdict a sample; undecided where a mathematical comparison fails or takes too long."""
+        """Returns one verdict per sample, undecided if a mathematical comparison fails or takes too long."""
         verdicts: list[Verdict] = []
         for sample in samples:
             self.judging = (sample,)
@@ -145,7 +145,7 @@ class MathJudge(Judge):
         return verdicts
 
     def check_prompt(self, prompt: Prompt) -> None:
-        """Asserts that the row's answer, its form and its decimals can be read, if it has an answer.
+        """Checks that the row's answer, its form and its decimals can be read, if it has an answer.
 
         Raises:
             UserError: naming the row.
@@ -156,7 +156,7 @@ class MathJudge(Judge):
             _decimals_of(prompt)
 
     def close(self) -> None:
-        """Ends the process of the mathematical comparison."""
+        """Ends the process that compares expressions."""
         self._symbolic.close()
 
     def _judge_one(self, sample: Sample) -> Verdict:
@@ -209,7 +209,7 @@ def _digits(number: object, where: str) -> int | None:
 
 
 def _truth(prompt: Prompt) -> str:
-    """The row's answer: a whole solution is reduced to the answer that it ends with."""
+    """Returns the row's answer, reducing a whole solution to the answer that it ends with."""
     answer = prompt.metadata["answer"]
     if isinstance(answer, bool) or not isinstance(answer, str | int | float):
         raise UserError(f"row {prompt.key}: metadata 'answer' must be a text or a number, not {answer!r}")

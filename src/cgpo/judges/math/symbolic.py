@@ -1,8 +1,8 @@
-"""Mathematical equality in a process of its own, which can be killed: an answer may be a bomb for a computer algebra.
+"""Compares mathematical expressions in a separate process, which can be killed.
 
 `math-verify` parses and compares; `9^{9^{9^9}}` keeps it busy for ever and `(x+y+z+w)^{500}` fills the memory. The
-process (`symbolic_process.py`) starts at the first question. What compares is a fork of it, so that the one that takes
-the place of a killed one is there at once, with everything imported.
+process (`symbolic_process.py`) starts at the first question. A fork of it compares, so that a killed fork is replaced
+at once by another that has everything imported.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _READY = "ready"
 
 
 class Symbolic:
-    """Asks whether two mathematical expressions are equal. For any number of threads, one question at a time.
+    """Decides whether two mathematical expressions are equal, for any number of threads, one question at a time.
 
     Attributes:
-        starts: how often the process was started, which takes a second or two; a fork that died is replaced in
+        starts: how often the process was started, which takes a second or two. A fork that died is replaced in
             milliseconds and is not counted.
 
     Args:
-        timeout: seconds a question may take.
-        memory_mb: address space of the process.
+        timeout: the seconds that a question may take.
+        memory_mb: the address space of the process.
     """
 
     def __init__(self, timeout: float = 3.0, memory_mb: int = 2048) -> None:
@@ -45,12 +45,12 @@ class Symbolic:
         self._lock = threading.Lock()
 
     def same(self, truth: str, answer: str, decimals: int | None = None) -> bool:
-        """Whether the answer equals the truth; an answer that is no mathematics does not.
+        """Returns whether the answer equals the truth; an answer that is no mathematics does not.
 
         Args:
             truth: the right answer.
-            answer: the other one.
-            decimals: digits after the point to which numbers are rounded; `None` for 6.
+            answer: the other answer.
+            decimals: the digits after the point to which numbers are rounded; `None` for 6.
 
         Raises:
             TimeoutError: the comparison did not end in time.

@@ -1,8 +1,8 @@
-"""The process of `symbolic.py`: it imports the computer algebra, and keeps one fork that compares.
+"""The process of `symbolic.py`, which imports the computer algebra and keeps one fork that compares.
 
 Its standard input has one question a line, its output one answer a line, with the question's number; a line `"ready"`
-announces a fork. SIGUSR1 kills the fork. The process itself never reads a question: whatever an expression does, it
-does to a fork.
+announces a fork. SIGUSR1 kills the fork. The process itself never reads a question, so that an expression
+can only harm a fork.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _READY = "ready"
 
 
 def main() -> None:
-    """Replaces the fork whenever it dies, until its input ends."""
+    """Replaces the fork whenever it dies, until the input ends."""
     memory, seconds = int(sys.argv[1]) << 20, int(sys.argv[2])
     compare = _Comparison()
     compare("1", "1", None)
@@ -50,10 +50,10 @@ def main() -> None:
 
 
 class _Comparison:
-    """Compares two expressions; the last truth stays parsed, since a prompt's responses come together."""
+    """Compares two expressions, keeping the last truth parsed, since the responses to a prompt come together."""
 
     def __init__(self) -> None:
-        from math_verify import LatexExtractionConfig, parse, verify
+        from math_verify import LatexExtractionConfig, parse, verify  # pyright: ignore[reportMissingTypeStubs]
 
         logging.disable(logging.CRITICAL)
         self._latex = [LatexExtractionConfig(boxed_match_priority=-1)]
@@ -73,7 +73,7 @@ class _Comparison:
 
 
 def _serve(compare: _Comparison, memory: int, seconds: int) -> None:
-    """Answers questions until the input ends. Where nobody kills it at its limit, the alarm does."""
+    """Answers questions until the input ends; if nobody kills the process at its limit, the alarm does."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     signal.signal(signal.SIGUSR1, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))

@@ -1,4 +1,4 @@
-"""The mixture of judges: a task's judges as one, each with its thread, its cache and its caps."""
+"""The mixture of judges: a task's judges as one, each with its own thread, cache and caps."""
 
 from cgpo.judges.panel.cache import VerdictCache
 from cgpo.judges.panel.panel import Panel, PeerPanel, conjunction

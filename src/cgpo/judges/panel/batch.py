@@ -1,4 +1,4 @@
-"""What a judge is asked at once, and what is known of it so far."""
+"""The samples that a judge is asked about at once, with the verdicts found so far."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ class JudgeActivity:
     """A judge in the middle of a batch.
 
     Attributes:
-        judge: its name.
+        judge: the judge's name.
         asked: how many samples it was asked about at once.
-        began: when it came to them, as `time.monotonic` has it.
-        samples: those that it is at: what it says itself (`judging`, see `cgpo.protocols.Judge`), else all that have
-            no verdict yet.
-        give_up: ends it for a reason, see `JudgeWorker.give_up`; does nothing where the batch is answered by now.
+        began: when it began with them, by `time.monotonic`.
+        samples: those that it is judging now: as it says itself (`Judge.judging`), or else all without a verdict.
+        give_up: ends the batch for a reason, see `JudgeWorker.give_up`; does nothing if the batch is answered by then.
     """
 
     judge: str
@@ -34,44 +33,44 @@ class JudgeActivity:
 
     @property
     def keys(self) -> list[str]:
-        """The rows of those samples, each once."""
+        """The keys of those samples' rows, each once."""
         return list(dict.fromkeys(sample.prompt.key for sample in self.samples))
 
 
 class HasActivity(Protocol):
-    """Who can be at work."""
+    """Something that can be at work."""
 
     def activity(self) -> JudgeActivity | None:
-        """What it is at; `None` where it is at nothing."""
+        """Returns what it is doing, or `None` if it is idle."""
         ...
 
 
 _lock = threading.Lock()
-_everyone: WeakSet[HasActivity] = WeakSet()
+_workers: WeakSet[HasActivity] = WeakSet()
 
 
-def watch(one: HasActivity) -> None:
-    """From now on `active_judges` asks this one too, for as long as somebody else holds it."""
+def watch(worker: HasActivity) -> None:
+    """Makes `active_judges` ask this one too, for as long as it is referenced elsewhere."""
     with _lock:
-        _everyone.add(one)
+        _workers.add(worker)
 
 
 def active_judges() -> list[JudgeActivity]:
-    """What every judge of this process is at, the longest at work first."""
+    """Returns what every judge of this process is doing, the longest at work first."""
     with _lock:
-        everyone = list(_everyone)
-    found = [work for one in everyone if (work := one.activity()) is not None]
+        workers = list(_workers)
+    found = [work for worker in workers if (work := worker.activity()) is not None]
     return sorted(found, key=lambda work: work.began)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a judge said.
+    """A judge's verdicts on some samples.
 
     Attributes:
-        verdicts: one a sample.
-        cached: for each whether it was known before; `None` where the judge has no cache.
-        seconds: wall-clock.
+        verdicts: one per sample.
+        cached: for each sample whether its verdict was known before; `None` if the judge has no cache.
+        seconds: the wall-clock seconds that the judge took.
     """
 
     verdicts: list[Verdict]
@@ -82,16 +81,16 @@ class Answer:
 class Batch:
     """Samples that a judge is asked about at once.
 
-    Its answer comes from the judge's thread, or from whoever gives the batch up: the first counts.
+    The answer comes from the judge's thread, or from whoever gives the batch up; the first one counts.
 
     Attributes:
-        samples: what is asked.
-        digests: of their content; `None` where there is none.
+        samples: what the judge is asked about.
+        digests: the digest of each sample's content; `None` if it has none.
         found: for each sample its verdict, as soon as it is known.
         cached: for each sample whether its verdict was known before; `None` without a cache.
-        began: when the judge's thread came to it, as `time.monotonic` has it.
-        given_up: why the judge is to end it.
-        answer: what the judge said, in the end.
+        began: when the judge's thread began with the batch, by `time.monotonic`.
+        given_up: why the judge is to end it, if it is.
+        answer: the judge's answer, in the end.
     """
 
     def __init__(self, samples: Sequence[Sample], digests: Sequence[bytes | None]) -> None:
@@ -105,21 +104,21 @@ class Batch:
         self._lock = threading.Lock()
 
     def start(self) -> None:
-        """The judge's thread has come to it."""
+        """Notes that the judge's thread begins with the batch."""
         self.began = time.monotonic()
 
     def fill(self, places: Sequence[int], verdicts: Sequence[Verdict]) -> None:
-        """Takes down the verdicts on some of the samples."""
+        """Stores the verdicts on some of the samples, by their indices."""
         for place, verdict in zip(places, verdicts, strict=True):
             self.found[place] = verdict
 
     @property
     def open(self) -> list[int]:
-        """Which samples have no verdict yet."""
+        """The indices of the samples that have no verdict yet."""
         return [i for i, verdict in enumerate(self.found) if verdict is None]
 
     def finish(self) -> bool:
-        """Answers with what was found; what was not is undecided. Says whether there was no answer before."""
+        """Answers with the verdicts found, undecided for the rest; returns whether there was no answer before."""
         undecided = Verdict(Outcome.UNDECIDED, self.given_up or "not judged")
         seconds = 0.0 if self.began is None else time.monotonic() - self.began
         verdicts = [verdict or undecided for verdict in self.found]
@@ -129,12 +128,12 @@ class Batch:
         return first
 
     def fail(self, error: BaseException) -> None:
-        """Answers with an exception, where there is no answer yet."""
+        """Answers with an exception, if there is no answer yet."""
         with self._lock:
             if not self.answer.done():
                 self.answer.set_exception(error)
 
     def cancel(self) -> None:
-        """Ends the waiting of whoever waits for an answer: there will be none."""
+        """Releases whoever waits for an answer, for there will be none."""
         with self._lock:
             self.answer.cancel()

@@ -1,4 +1,4 @@
-"""Verdicts that are known already: kept in memory, or in a file that several processes may share."""
+"""Caches verdicts in memory, or in a file that several processes may share."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class DistinctSamples:
 
     Attributes:
         samples: each content once, in the order of first appearance.
-        digests: of each; `None` where its metadata are no JSON, so that only the very same prompt counts as equal.
-        index: for each of the samples given which of these it is.
+        digests: the digest of each; `None` if its metadata are no JSON, so that only the same object counts as equal.
+        index: for each of the given samples the index of its content among these.
     """
 
     samples: list[Sample]
@@ -38,7 +38,7 @@ class DistinctSamples:
 
 
 def distinct_samples(samples: Sequence[Sample]) -> DistinctSamples:
-    """Leaves out samples whose content was there already."""
+    """Leaves out samples whose content has occurred already."""
     places: dict[object, int] = {}
     found = DistinctSamples([], [], [])
     for sample in samples:
@@ -53,7 +53,10 @@ def distinct_samples(samples: Sequence[Sample]) -> DistinctSamples:
 
 
 def sample_digest(sample: Sample) -> bytes | None:
-    """Digest of all that a judge may read: response, and the prompt but for its key; `None` where there is no JSON."""
+    """Returns a digest of all that a judge may read: the response, and the prompt without its key.
+
+    It is `None` if the metadata cannot be written as JSON.
+    """
     prompt = sample.prompt
     history = [dict(turn) for turn in prompt.history]
     try:
@@ -66,29 +69,29 @@ def sample_digest(sample: Sample) -> bytes | None:
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
-_OURS = 0x6367706F
-"""What marks a file as ours: `PRAGMA application_id`."""
+_APPLICATION_ID = 0x6367706F
+"""The `PRAGMA application_id` of the files."""
 _SCHEMA = (
     "CREATE TABLE verdicts (key BLOB PRIMARY KEY, outcome TEXT NOT NULL, reason BLOB NOT NULL, used INTEGER NOT NULL)"
     " WITHOUT ROWID",
     "CREATE INDEX by_use ON verdicts (used)",
-    f"PRAGMA application_id = {_OURS}",
+    f"PRAGMA application_id = {_APPLICATION_ID}",
 )
 
 
 class VerdictCache:
-    """A bounded table of verdicts; the least recently used leave it first.
+    """A bounded table of verdicts, from which the least recently used ones are dropped first.
 
-    A process that is killed leaves the file as it was after its last whole call. Where a file cannot be used for a
-    while (locked for long, no room on the disk) verdicts are made anew, and one line says so.
+    A process that is killed leaves the file as it was after its last complete call. If a file cannot be used for a
+    while (locked for long, no room on the disk), verdicts are made anew, which is logged once.
 
     Args:
-        size: most verdicts.
-        path: of a file on a local disk, made if it is not there; `None` keeps them in memory.
-        timeout: seconds to wait for another process.
+        size: the most verdicts that are kept.
+        path: a file on a local disk, made if it does not exist; `None` keeps them in memory.
+        timeout: the seconds to wait for another process.
 
     Raises:
-        UserError: the size is less than 1, or the file cannot be made or is something else.
+        UserError: an argument is out of range, or the file cannot be made or is something else.
     """
 
     def __init__(
@@ -112,7 +115,7 @@ class VerdictCache:
             raise UserError(f"panel.cache.path: {path} cannot be used as a cache of verdicts: {error}") from error
 
     def lookup(self, keys: Sequence[bytes]) -> dict[bytes, Verdict]:
-        """What is known of some keys; it counts as used now."""
+        """Returns the known verdicts among some keys, which count as used now."""
 
         def read(database: sqlite3.Connection) -> dict[bytes, Verdict]:
             found: dict[bytes, Verdict] = {}
@@ -127,7 +130,7 @@ class VerdictCache:
         return (self._transaction(read) or {}) if keys else {}
 
     def store(self, verdicts: Mapping[bytes, Verdict]) -> None:
-        """Keeps verdicts; undecided ones are left out: a judge that failed is asked again."""
+        """Stores verdicts, except for undecided ones, since a judge that failed is asked again."""
         now = time.time_ns()
         rows = [
             (key, verdict.outcome.value, verdict.reason.encode(errors="surrogatepass"), now)
@@ -143,14 +146,14 @@ class VerdictCache:
             self._transaction(write)
 
     def state_dict(self) -> dict[str, Any]:
-        """All verdicts with the order of their use, for a checkpoint; nothing where a file keeps them."""
+        """Returns all verdicts with the order of their use, for a checkpoint; nothing if a file keeps them."""
         if self._path is not None:
             return {}
         with self._lock:
             return {"database": torch.frombuffer(bytearray(self._database.serialize()), dtype=torch.uint8)}
 
     def load_state_dict(self, states: Sequence[Mapping[str, Any]]) -> None:
-        """Takes over what caches kept: of one process, or of several.
+        """Takes over the verdicts of the caches of one process, or of several.
 
         Raises:
             UserError: a state is damaged.
@@ -175,23 +178,23 @@ class VerdictCache:
         self._transaction(write)
 
     def _forget(self, database: sqlite3.Connection) -> None:
-        """Lets go of the least recently used beyond the size."""
+        """Drops the least recently used verdicts beyond the size."""
         (surplus,) = database.execute("SELECT COUNT(*) - ? FROM verdicts", (self._size,)).fetchone()
         if surplus > 0:
             oldest = "SELECT key FROM verdicts ORDER BY used LIMIT ?"
             database.execute(f"DELETE FROM verdicts WHERE key IN ({oldest})", (surplus,))
 
     def __len__(self) -> int:
-        """How many verdicts there are."""
+        """Returns the number of verdicts."""
         return self._transaction(lambda d: int(d.execute("SELECT COUNT(*) FROM verdicts").fetchone()[0])) or 0
 
     def close(self) -> None:
-        """Closes the file; what was kept in memory is gone."""
+        """Closes the file; verdicts in memory are lost."""
         with self._lock:
             self._database.close()
 
     def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
-        """What some work comes to; `None` where the file cannot be used."""
+        """Returns the result of some work on the database, or `None` if the file cannot be used."""
         with self._lock:
             try:
                 self._database.execute("BEGIN IMMEDIATE")
@@ -208,7 +211,7 @@ class VerdictCache:
 
 
 def _prepare(database: sqlite3.Connection) -> None:
-    """Makes the table where there is nothing yet.
+    """Makes the table if there is none yet.
 
     Raises:
         sqlite3.Error: the file is something else.
@@ -216,13 +219,13 @@ def _prepare(database: sqlite3.Connection) -> None:
     database.execute("BEGIN IMMEDIATE")
     (tables,) = database.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
     (application,) = database.execute("PRAGMA application_id").fetchone()
-    if tables and application != _OURS:
+    if tables and application != _APPLICATION_ID:
         raise sqlite3.DatabaseError("it is another program's database")
     if not tables:
         for statement in _SCHEMA:
             database.execute(statement)
     database.execute("COMMIT")
-    # A commit then waits for no disk; a kill loses nothing, a power cut perhaps the last verdicts.
-    with contextlib.suppress(sqlite3.OperationalError):  # another process is at it just now
+    # A commit then does not wait for the disk: a kill loses nothing, a power cut perhaps the last verdicts.
+    with contextlib.suppress(sqlite3.OperationalError):  # another process is doing it right now
         database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = NORMAL")

@@ -1,4 +1,4 @@
-"""The mixture of judges: every judge on every response, and the logical AND of what they say (Algorithm 1)."""
+"""The mixture of judges: every judge on every response, and the logical AND of their verdicts (Algorithm 1)."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any, cast
 
 import torch
 from torch import nn
 
+from cgpo.bounds import check_arguments
 from cgpo.errors import UserError
 from cgpo.judges.base import Judge, check_judge
 from cgpo.judges.panel.background import in_background
 from cgpo.judges.panel.batch import Answer
 from cgpo.judges.panel.cache import DistinctSamples, VerdictCache, distinct_samples
-from cgpo.judges.panel.settings import BeyondCap, Cap, Caps, Failure, OnError, PerJudge, cap, check_all, choice
+from cgpo.judges.panel.settings import Beyond, BeyondCap, Cap, Caps, Failure, OnError, PerJudge, of_judge
 from cgpo.judges.panel.worker import JudgeWorker
 from cgpo.protocols import JudgePanel
 from cgpo.types import Outcome, Sample, Verdict, Verdicts
 
 
 class PeerPanel(JudgePanel):
-    """Says nothing of any sample; tensor-parallel peers have the same samples, and only the first has them judged.
+    """A panel that asks no judge: tensor-parallel peers have the same samples, and only the first has them judged.
 
     Args:
-        names: of the judges that it stands for.
-        cached: those of them whose verdicts are kept, so that metrics have the same names everywhere.
+        names: the names of the judges that it replaces.
+        cached: those of them whose verdicts are kept, so that metrics have the same names in every process.
     """
 
     def __init__(self, names: Sequence[str], cached: Sequence[str] = ()) -> None:
@@ -37,7 +38,7 @@ class PeerPanel(JudgePanel):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the judges that it stands for."""
+        """The names of the judges that it replaces."""
         return self._names
 
     @property
@@ -46,42 +47,42 @@ class PeerPanel(JudgePanel):
         return self._cached
 
     def judge(self, samples: Sequence[Sample]) -> Verdicts:
-        """No judge was asked."""
-        nothing = (Verdict(Outcome.NOT_ASKED, "another process asks"),) * len(samples)
-        all_of_them = torch.ones(len(samples), dtype=torch.bool)
-        by_judge, seconds = dict.fromkeys(self.names, nothing), dict.fromkeys(self.names, 0.0)
-        return Verdicts(by_judge, all_of_them, all_of_them, seconds, dict.fromkeys(self.cached, 0))
+        """Returns verdicts which say that no judge was asked."""
+        not_asked = (Verdict(Outcome.NOT_ASKED, "another process asks"),) * len(samples)
+        true = torch.ones(len(samples), dtype=torch.bool)
+        by_judge, seconds = dict.fromkeys(self.names, not_asked), dict.fromkeys(self.names, 0.0)
+        return Verdicts(by_judge, true, true, seconds, dict.fromkeys(self.cached, 0))
 
     def submit(self, samples: Sequence[Sample]) -> Future[Verdicts]:
-        """The same, at once."""
-        answered: Future[Verdicts] = Future()
-        answered.set_result(self.judge(samples))
-        return answered
+        """Returns the same as a future that is already done."""
+        done: Future[Verdicts] = Future()
+        done.set_result(self.judge(samples))
+        return done
 
 
 class Panel(JudgePanel):
-    """Judges as one.
+    """Several judges as one.
 
-    A response is violated when any judge finds a violation, undecided when none does but one is undecided, and
-    satisfied otherwise: also where no judge applies, or where the panel is empty.
+    A response is violated if any judge finds a violation, undecided if none does but one is undecided, and satisfied
+    otherwise, also if no judge applies or the panel is empty.
 
-    Each judge has a thread of its own, in which it judges one batch at a time; judges that run a language model in
-    this process share one. Settings that may differ between judges take one value for all, or a mapping from names.
+    Each judge has its own thread, in which it judges one batch at a time; judges that run a language model in this
+    process share a thread. Settings that may differ between judges take one value for all, or a mapping from names.
 
     Args:
-        judges: by name.
+        judges: the judges by name.
         on_error: what a judge's exception counts as: `undecided`, `violated`, or `raise` to end the run.
-        short_circuit: judges of a higher cost see only what no judge of a lower cost found violated. The conclusions
-            are the same; the dearer judges' rates are then those of the samples that reached them.
-        cache: where verdicts are kept between calls; `None` for nowhere.
-        max_calls: most calls of judges that count them.
-        max_tokens: most tokens of judges that count them.
-        beyond_cap: what becomes of samples beyond a cap: `undecided`, or `stop` to end the run.
+        short_circuit: whether judges of a higher cost see only what no judge of a lower cost found violated. The
+            conclusions are the same; the expensive judges' rates are then those of the samples that reached them.
+        cache: where verdicts are kept between calls; `None` to keep none.
+        max_calls: the most calls of judges that count them.
+        max_tokens: the most tokens of judges that count them.
+        beyond_cap: what happens to samples beyond a cap: `undecided`, or `stop` to end the run.
         versions: for each judge a text that is equal for two judges only if their verdicts are, see `JudgeWorker`.
 
     Raises:
-        UserError: a setting is none of its choices, what is given as a judge does not subclass `Judge`, or a judge that
-            is to be capped by name does not count.
+        UserError: a setting is out of range, an object given as a judge does not subclass `Judge`, or a judge that is
+            to be capped by name does not count.
     """
 
     def __init__(
@@ -92,15 +93,10 @@ class Panel(JudgePanel):
         cache: VerdictCache | None = None,
         max_calls: PerJudge[Cap] = None,
         max_tokens: PerJudge[Cap] = None,
-        beyond_cap: Literal["undecided", "stop"] = "undecided",
+        beyond_cap: Beyond = "undecided",
         versions: Mapping[str, str] | None = None,
     ) -> None:
-        if not isinstance(short_circuit, bool):
-            raise UserError(f"panel.short_circuit is {short_circuit!r}: it must be true or false")
-        check_all("on_error", on_error, lambda name: choice("on_error", on_error, name, OnError, "undecided"))
-        for key, setting in (("max_calls", max_calls), ("max_tokens", max_tokens)):
-            check_all(key, setting, lambda name, key=key, setting=setting: cap(key, setting, name))
-        beyond = BeyondCap(choice("beyond_cap", beyond_cap, "", BeyondCap, "undecided"))
+        check_arguments(Panel, locals())
         self._short_circuit = short_circuit
         self._cache = cache
         self._workers: dict[str, JudgeWorker] = {}
@@ -109,17 +105,18 @@ class Panel(JudgePanel):
             judge = check_judge(f"judges.{name}", given)
             caps = Caps()
             if judge.usage is not None:
-                caps = Caps(cap("max_calls", max_calls, name), cap("max_tokens", max_tokens, name), beyond)
+                calls, tokens = (of_judge(setting, name, None) for setting in (max_calls, max_tokens))
+                caps = Caps(calls, tokens, BeyondCap(beyond_cap))
             else:
                 _refuse_cap(name, judge, max_calls=max_calls, max_tokens=max_tokens)
-            failure = OnError(choice("on_error", on_error, name, OnError, "undecided"))
+            failure = OnError(of_judge(on_error, name, "undecided"))
             self._workers[name] = JudgeWorker(name, judge, failure, caps, cache, (versions or {}).get(name))
 
     def of(self, names: Sequence[str] | Mapping[str, str]) -> Panel:
-        """The panel of some of these judges, which it shares with this one.
+        """Returns a panel of some of these judges, which it shares with this one.
 
         Args:
-            names: of the judges; or a mapping from what the panel is to call them to their names here.
+            names: the names of the judges; or a mapping from what the panel is to call them to their names here.
         """
         panel = Panel({}, short_circuit=self._short_circuit, cache=self._cache)
         renamed = names if isinstance(names, Mapping) else {name: name for name in names}
@@ -134,7 +131,7 @@ class Panel(JudgePanel):
 
     @property
     def whole(self) -> Panel:
-        """The panel that was made with all judges; this one, or the one that `of` was asked of."""
+        """The panel of all judges that this one is a part of, or this one itself."""
         return self._whole
 
     @property
@@ -148,16 +145,16 @@ class Panel(JudgePanel):
         return tuple(name for name, worker in self._workers.items() if worker.keeps_verdicts)
 
     def judge(self, samples: Sequence[Sample]) -> Verdicts:
-        """Verdicts on `N` responses; equal responses to equal prompts are judged once.
+        """Judges `N` responses; equal responses to equal prompts are judged once.
 
         Raises:
-            UserError: a judge found bad input, such as a row whose metadata it cannot read, or spent all it may.
-            JudgeError: a judge failed whose failures end the run.
-            ValueError: a judge answered more or fewer verdicts than there are samples.
+            UserError: a judge found bad input, such as a row whose metadata it cannot read, or reached a cap.
+            JudgeError: a judge failed, and its failures are to end the run.
+            ValueError: a judge returned more or fewer verdicts than there are samples.
         """
-        once = distinct_samples(samples)
-        given = self._given(once) if once.samples else self._nothing()
-        by_judge = {name: tuple(given[name].verdicts[i] for i in once.index) for name in self._workers}
+        distinct = distinct_samples(samples)
+        given = self._answers(distinct) if distinct.samples else self._no_answers()
+        by_judge = {name: tuple(given[name].verdicts[i] for i in distinct.index) for name in self._workers}
         conclusions = [
             conjunction([verdicts[i].outcome for verdicts in by_judge.values()]) for i in range(len(samples))
         ]
@@ -167,27 +164,27 @@ class Panel(JudgePanel):
             decided=torch.tensor([c is not Outcome.UNDECIDED for c in conclusions], dtype=torch.bool),
             seconds={name: given[name].seconds for name in self._workers},
             cached={
-                name: sum(known[i] for i in once.index)
+                name: sum(known[i] for i in distinct.index)
                 for name in self._workers
                 if (known := given[name].cached) is not None
             },
         )
 
     def submit(self, samples: Sequence[Sample]) -> Future[Verdicts]:
-        """The same in the background, so that a task is judged while the next rolls out."""
+        """Judges in the background, so that a task is judged while the next one rolls out."""
         return in_background("panel", partial(self.judge, tuple(samples)))
 
     def close(self) -> None:
-        """Closes the judges that hold processes or connections, and the cache."""
+        """Closes the judges and the cache."""
         for worker in self._workers.values():
             worker.close()
         if self._cache is not None:
             self._cache.close()
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run must know of all judges of the run, also where this is the panel of some.
+        """Returns what a resumed run must know about all judges of the run, even if this panel has only some.
 
-        `cache` are the verdicts that are kept in memory, `spent` what each judge that counts has spent.
+        `cache` contains the verdicts that are kept in memory, `spent` what each judge that counts has spent.
         """
         spent = {name: worker.spent() for name, worker in self._whole._workers.items()}
         return {
@@ -196,9 +193,9 @@ class Panel(JudgePanel):
         }
 
     def load_state_dict(self, states: Sequence[Mapping[str, Any]]) -> None:
-        """Takes over the states of one process, or of several: their verdicts together, and the sum of what they spent.
+        """Takes over the states of one or several processes: all of their verdicts, and the sum of what they spent.
 
-        A judge that is no longer there is passed over.
+        A judge that no longer exists is ignored.
 
         Raises:
             UserError: a state is damaged.
@@ -211,26 +208,26 @@ class Panel(JudgePanel):
                 spent.update(state["spent"].get(name, {}))
             worker.resume(spent)
 
-    def _nothing(self) -> dict[str, Answer]:
-        """Each judge's answer on no samples; the same judges say how many were cached as on some."""
+    def _no_answers(self) -> dict[str, Answer]:
+        """Returns each judge's answer on no samples, with a cache for the same judges as on some."""
         return {name: Answer([], [] if worker.keeps_verdicts else None, 0.0) for name, worker in self._workers.items()}
 
-    def _given(self, once: DistinctSamples) -> dict[str, Answer]:
-        """Each judge's answer on all distinct samples; the judges of one level work at the same time."""
+    def _answers(self, distinct: DistinctSamples) -> dict[str, Answer]:
+        """Returns each judge's answer on all distinct samples; the judges of one level work at the same time."""
         violated_by: dict[int, str] = {}
         given: dict[str, Answer] = {}
         for level in self._levels():
-            asked = [i for i in range(len(once.samples)) if i not in violated_by]
-            samples, digests = [once.samples[i] for i in asked], [once.digests[i] for i in asked]
+            asked = [i for i in range(len(distinct.samples)) if i not in violated_by]
+            samples, digests = [distinct.samples[i] for i in asked], [distinct.digests[i] for i in asked]
             pending = {name: worker.ask(samples, digests) for name, worker in level.items()}
             for name, answer in [(name, future.result()) for name, future in pending.items()]:
-                given[name] = _spread(answer, asked, violated_by, len(once.samples))
+                given[name] = _spread(answer, asked, violated_by, len(distinct.samples))
             if self._short_circuit:
                 violated_by |= _first_violations({name: given[name] for name in level}, asked)
         return given
 
     def _levels(self) -> list[dict[str, JudgeWorker]]:
-        """The judges by cost; one level where all see everything, the cheap ones first."""
+        """Returns the judges by cost, the cheap ones first; a single level if every judge sees everything."""
         named = sorted(self._workers.items(), key=lambda item: item[1].cost)
         if not self._short_circuit:
             return [dict(named)]
@@ -238,7 +235,7 @@ class Panel(JudgePanel):
 
 
 def conjunction(outcomes: Sequence[Outcome]) -> Outcome:
-    """Kleene's AND over the judges that apply; true where none does."""
+    """Computes Kleene's AND over the judges that apply, which is true if none does."""
     for outcome in (Outcome.VIOLATED, Outcome.UNDECIDED):
         if outcome in outcomes:
             return outcome
@@ -246,7 +243,7 @@ def conjunction(outcomes: Sequence[Outcome]) -> Outcome:
 
 
 def _spread(answer: Answer, asked: Sequence[int], violated_by: Mapping[int, str], size: int) -> Answer:
-    """An answer on some samples as one on all: what was not asked says so."""
+    """Extends an answer on some samples to all; the others have verdicts which say that they were not asked about."""
     if len(asked) == size:
         return answer
     verdicts = dict(zip(asked, answer.verdicts, strict=True))
@@ -259,7 +256,7 @@ def _spread(answer: Answer, asked: Sequence[int], violated_by: Mapping[int, str]
 
 
 def _first_violations(level: Mapping[str, Answer], asked: Sequence[int]) -> dict[int, str]:
-    """The samples that a level's judges found violated, each with the first judge that did."""
+    """Returns the samples that a level's judges found violated, each with the first judge that did."""
     found: dict[int, str] = {}
     for name, answer in level.items():
         for i in asked:
@@ -270,6 +267,6 @@ def _first_violations(level: Mapping[str, Answer], asked: Sequence[int]) -> dict
 
 def _refuse_cap(name: str, judge: Judge, **caps: object) -> None:
     for key, setting in caps.items():
-        if isinstance(setting, Mapping) and setting.get(name) is not None:
+        if isinstance(setting, Mapping) and cast("Mapping[str, object]", setting).get(name) is not None:
             kind = type(judge).__name__
             raise UserError(f"panel.{key}.{name}: {kind} does not count what it spends, so that it cannot be capped")

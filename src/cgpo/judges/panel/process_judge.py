@@ -1,4 +1,4 @@
-"""Judges in processes of their own: Python code that takes long would hold up the threads of this one."""
+"""Runs judges in separate processes, since Python code that takes long would hold up the threads of this one."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge
 
+from cgpo.bounds import check_arguments
 from cgpo.errors import UserError
 from cgpo.judges.base import Judge, check_judge
 from cgpo.judges.panel.background import in_background
@@ -24,26 +26,25 @@ from cgpo.types import Outcome, Prompt, Sample, Verdict
 
 
 class ProcessJudge(Judge):
-    """A judge that is made and asked in other processes, each with a share of the samples.
+    """A judge that is made and asked in other processes, each of which gets a share of the samples.
 
-    For judges that compute in Python: two threads of a process never run Python at the same time, so that a rollout
-    would stand still while such a judge works. One that waits, for a server or for a process, needs none of this. In a
+    It is for judges that compute in Python: two threads of a process never run Python at the same time, so a rollout
+    would wait while such a judge works. A judge that waits for a server or a process does not need it. In a
     configuration the judge is a class with its arguments, `{_target_: my_judges.Slow, _partial_: true, level: 3}`.
 
-    A process starts at the first question (some seconds, some 200 MB) and ends with this one; one that died is
-    replaced and asked again.
+    A process starts at the first question (some seconds, some 200 MB) and ends with this one. A process that died is
+    replaced, and the new one is asked again.
 
     Args:
         judge: makes the judge; a class, or a `functools.partial` of one.
-        processes: how many.
+        processes: how many processes there are.
 
     Raises:
-        UserError: it makes nothing, or cannot be sent to another process, or there is to be no process.
+        UserError: an argument is out of range, or the judge is no class, or cannot be sent to another process.
     """
 
-    def __init__(self, judge: Callable[[], Judge], processes: int = 1) -> None:
-        if isinstance(processes, bool) or not isinstance(processes, int) or processes < 1:
-            raise UserError(f"processes is {processes!r}: it must be a whole number of at least 1")
+    def __init__(self, judge: Callable[[], Judge], processes: Annotated[int, Ge(1)] = 1) -> None:
+        check_arguments(ProcessJudge, locals())
         if not callable(judge):
             raise UserError("judge is to be made in another process: write _partial_: true beside its _target_")
         made: Any = judge.func if isinstance(judge, partial) else judge
@@ -61,7 +62,7 @@ class ProcessJudge(Judge):
         self._workers = [_Worker(recipe) for _ in range(processes)]
 
     def judge(self, samples: Sequence[Sample]) -> list[Verdict]:
-        """What the judge says; what it raises is raised here."""
+        """Returns the judge's verdicts; what it raises is raised here."""
         parts = [list(samples[i :: len(self._workers)]) for i in range(len(self._workers))]
         asked = [(worker, part) for worker, part in zip(self._workers, parts, strict=True) if part]
         answers = [in_background("judge-process", partial(worker.ask, "judge", part)) for worker, part in asked]
@@ -82,12 +83,12 @@ class ProcessJudge(Judge):
         return [sample for worker in self._workers for sample in worker.judging]
 
     def interrupt(self, reason: str) -> None:
-        """Kills the processes that have not answered yet: their shares are undecided. The next call starts others."""
+        """Kills the processes that have not answered yet, so that their shares are undecided."""
         for worker in self._workers:
             worker.interrupt(reason)
 
     def check_prompt(self, prompt: Prompt) -> None:
-        """Asks the judge whether it can read a row, if it offers to look.
+        """Asks the judge in its process whether it can read a row.
 
         Raises:
             UserError: naming the row.
@@ -108,7 +109,7 @@ class _Interrupted:
 
 
 class _Worker:
-    """A process and what it is asked, by one thread at a time."""
+    """A process, which is asked by one thread at a time."""
 
     def __init__(self, recipe: bytes) -> None:
         self.judging: Sequence[Sample] = ()
@@ -120,7 +121,7 @@ class _Worker:
         self._lock = threading.Lock()
 
     def ask(self, method: str, argument: Any) -> Any:
-        """What it says, or the exception that it raised; a process that died is replaced once, unless it was killed."""
+        """Returns the answer, or the exception that was raised; a process that died by itself is replaced once."""
         with self._turn:
             with self._lock:
                 self._interrupted = None
@@ -132,7 +133,7 @@ class _Worker:
                     self.judging = ()
 
     def interrupt(self, reason: str) -> None:
-        """Kills the process if it is judging; who waits for it notices."""
+        """Kills the process if it is judging, which whoever waits for it notices."""
         with self._lock:
             if self.judging:
                 self._interrupted = _Interrupted(reason)
@@ -184,7 +185,7 @@ class _Worker:
 
 
 def serve() -> None:
-    """Makes a judge and answers questions until the other end is closed."""
+    """Makes a judge and answers questions until the other end is closed; the main function of a judge's process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
     torch.set_num_threads(1)
     pipe = Connection(int(sys.argv[1]))
@@ -212,4 +213,4 @@ def serve() -> None:
 
 
 _PROGRAM = f"from {serve.__module__} import {serve.__name__}; {serve.__name__}()"
-"""What a judge's process runs."""
+"""The code that a judge's process runs."""

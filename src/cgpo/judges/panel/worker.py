@@ -1,4 +1,4 @@
-"""A judge as its panels ask it: one batch at a time, through its cache, within its caps, its failures told apart."""
+"""Asks a judge for its panels: one batch at a time, through its cache, within its caps, handling its failures."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ from cgpo.types import Outcome, Sample, Verdict
 
 _log = logging.getLogger(__name__)
 GRACE_SECONDS = 5.0
-"""What a judge that was interrupted has to end by itself."""
+"""The seconds that an interrupted judge has to end by itself."""
 
 
 class JudgeError(RuntimeError):
-    """A judge failed whose failures are to end the run (`on_error: raise`)."""
+    """A judge failed, and its failures are to end the run (`on_error: raise`)."""
 
 
 class JudgeWorker:
-    """A judge with what its panels keep about it; all panels of a run share it.
+    """A judge with its thread, its cache and its caps; all panels of a run share it.
 
     Args:
-        name: of the judge.
-        judge: itself.
+        name: the judge's name.
+        judge: the judge.
         on_error: what an exception counts as.
-        caps: what it may spend.
-        cache: where its verdicts are kept, unless it says that it is not deterministic.
-        version: a text that is equal for two judges only if their verdicts are; `None`: nothing is known of how it was
-            made, and its verdicts are used by itself alone.
+        caps: what the judge may spend.
+        cache: where its verdicts are kept, unless the judge is not deterministic.
+        version: a text that is equal for two judges only if their verdicts are; `None` if nobody knows how the judge
+            was made, so that no other judge may use its verdicts.
 
     Raises:
-        UserError: its cost is no number, or it is to be capped and does not count.
+        UserError: the judge's cost is not a number.
     """
 
     def __init__(
@@ -65,12 +65,12 @@ class JudgeWorker:
         self._cache = cache if judge.deterministic else None
         identity = version if version is not None else uuid.uuid4().hex
         self._identity = f"{identity}\n{judge.version}\n".encode()
-        # Models of this process would take each other's cores.
+        # Models in this process would compete for its cores.
         self._thread = _models if self.cost == Cost.MODEL else SerialThread(f"judge-{name}")
         self._lock = threading.Lock()
         self._batches: list[tuple[Batch, Future[None]]] = []
         self._spent_before: dict[str, int] = {}
-        self._said = False
+        self._warned = False
         watch(self)
 
     @property
@@ -79,7 +79,7 @@ class JudgeWorker:
         return self._judge.models
 
     def ask(self, samples: Sequence[Sample], digests: Sequence[bytes | None]) -> Future[Answer]:
-        """Judges samples in the judge's own thread, after what it was asked before."""
+        """Judges samples in the judge's own thread, after the batches that it was asked about before."""
         batch = Batch(samples, digests)
         batch.cached = [False] * len(samples) if self.keeps_verdicts else None
         with self._lock:
@@ -89,33 +89,33 @@ class JudgeWorker:
 
     @property
     def keeps_verdicts(self) -> bool:
-        """Whether it has a cache."""
+        """Whether the judge's verdicts are cached."""
         return self._cache is not None
 
     def activity(self) -> JudgeActivity | None:
-        """What the judge is at; `None` where it is at nothing."""
+        """Returns what the judge is doing, or `None` if it is idle."""
         if (current := self._current()) is None:
             return None
         batch, _ = current
-        said = tuple(self._judge.judging)
+        judging = tuple(self._judge.judging)
         return JudgeActivity(
             judge=self.name,
             asked=len(batch.samples),
             began=batch.began or 0.0,
-            samples=said or tuple(batch.samples[i] for i in batch.open),
+            samples=judging or tuple(batch.samples[i] for i in batch.open),
             give_up=partial(self._give_up, *current, grace=GRACE_SECONDS),
         )
 
     def give_up(self, reason: str, grace: float = GRACE_SECONDS) -> None:
-        """Ends what the judge is at: the samples without a verdict are undecided, and the run goes on.
+        """Ends the current batch: samples without a verdict are undecided, and the run continues.
 
-        A judge that offers `interrupt` is asked to end it by itself, and what it answers then counts. One that does not
-        answer is left behind in its thread, which may never end and does not keep the process from ending; the next
-        batch is judged in a new one.
+        A judge that overrides `interrupt` is asked to end the batch by itself, and its answer then counts. One that
+        does not answer is left behind in its thread, which may never end and does not keep the process from ending; the
+        next batch is judged in a new thread.
 
         Args:
-            reason: of the undecided verdicts.
-            grace: seconds that a judge has to end by itself after it was interrupted.
+            reason: the reason of the undecided verdicts.
+            grace: the seconds that a judge has to end by itself after it was interrupted.
         """
         if (current := self._current()) is not None:
             self._give_up(*current, reason, grace)
@@ -133,7 +133,7 @@ class JudgeWorker:
             self._thread.leave(done)
 
     def close(self) -> None:
-        """Ends the judge if it holds processes or connections, and the waiting for what it has not answered."""
+        """Closes the judge, and releases whoever waits for its answers."""
         with self._lock:
             batches, self._batches = self._batches, []
         for batch, done in batches:
@@ -148,18 +148,18 @@ class JudgeWorker:
         return next(((batch, done) for batch, done in open_ if batch.began is not None), None)
 
     def spent(self) -> dict[str, int]:
-        """What the judge has spent, `calls` and `tokens`, in this process and before; empty where it does not count."""
+        """Returns the `calls` and `tokens` spent in this process and before it; empty if the judge does not count."""
         now = self._judge.usage or {}
         before = self._spent_before
         return {key: before.get(key, 0) + now.get(key, 0) for key in {**before, **now}}
 
     def resume(self, spent: Mapping[str, int]) -> None:
-        """Goes on counting from what was spent before this process began."""
+        """Continues counting from what was spent before this process began."""
         if self._judge.usage is not None:
             self._spent_before = dict(spent)
 
     def _answer(self, batch: Batch) -> None:
-        """Finds a verdict for every sample of a batch, unless it was given up or cancelled meanwhile."""
+        """Finds a verdict for every sample of a batch, unless the batch is given up or cancelled meanwhile."""
         if batch.answer.done():
             return
         try:
@@ -170,9 +170,9 @@ class JudgeWorker:
                 batch.found = [known.get(key) if key is not None else None for key in keys]
                 batch.cached = [verdict is not None for verdict in batch.found]
             asked = batch.open
-            sure = self._within_caps(batch)
+            certain = self._within_caps(batch)
             fresh = {key: verdict for i in asked if (key := keys[i]) is not None and (verdict := batch.found[i])}
-            if self._cache is not None and sure and not batch.answer.done():
+            if self._cache is not None and certain and not batch.answer.done():
                 self._cache.store(fresh)
         except BaseException as error:
             batch.fail(error)
@@ -183,29 +183,29 @@ class JudgeWorker:
         return hashlib.sha256(self._identity + digest).digest()
 
     def _within_caps(self, batch: Batch) -> bool:
-        """Finds the verdicts that are not known yet; says whether the judge itself gave them all."""
-        sure = True
+        """Finds the verdicts that are not known yet; returns whether all of them are the judge's own."""
+        certain = True
         while (rest := batch.open) and batch.given_up is None and not batch.answer.done():
             room = None
             if self._caps:
                 spent = self.spent()
                 if (reached := self._caps.reached(spent)) is not None:
-                    self._say(reached)
+                    self._warn(reached)
                     batch.fill(rest, [Verdict(Outcome.UNDECIDED, f"not judged: {reached}")] * len(rest))
                     break
                 room = self._caps.room(spent)
             part = rest[:room]
-            verdicts, whole = self._call([batch.samples[i] for i in part], batch)
+            verdicts, own = self._call([batch.samples[i] for i in part], batch)
             batch.fill(part, verdicts)
-            sure = sure and whole
-        return sure
+            certain = certain and own
+        return certain
 
-    def _say(self, reached: str) -> None:
+    def _warn(self, reached: str) -> None:
         if self._caps.beyond is BeyondCap.STOP:
             raise UserError(f"judge {self.name}: {reached}; panel.beyond_cap=undecided would go on without it")
-        if not self._said:
+        if not self._warned:
             _log.warning("judge %s: %s; what it is asked from now on stays undecided", self.name, reached)
-            self._said = True
+            self._warned = True
 
     def _call(self, samples: Sequence[Sample], batch: Batch) -> tuple[list[Verdict], bool]:
         try:
@@ -230,7 +230,7 @@ _models = SerialThread("judge-models")
 
 
 def _cost(name: str, judge: Judge) -> float:
-    cost: object = judge.cost
+    cost: object = judge.cost  # what a person's class has there may be anything
     if not isinstance(cost, int | float) or not math.isfinite(cost):
         raise UserError(f"judge {name}: its cost is {cost!r}: it must be a number")
     return cost

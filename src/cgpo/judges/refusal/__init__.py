@@ -1,4 +1,4 @@
-"""The rule-based judge of false refusals: what models say when they refuse, and where they say it."""
+"""The rule-based judge of false refusals, which knows the phrases that models refuse with."""
 
 from cgpo.judges.refusal.judge import RefusalRulesJudge
 

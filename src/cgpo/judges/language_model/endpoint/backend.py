@@ -1,4 +1,4 @@
-"""Questions to an endpoint: introduced once, many at a time, and never a verdict from a failure."""
+"""Asks an endpoint many questions at a time, after a first test; a failure never becomes a verdict."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from cgpo.types import Sample
 
 _log = logging.getLogger(__name__)
 
-Form = Mapping[str, Any]
+Parameters = Mapping[str, Any]
 """The parameters of a request."""
 _REJECTED = (400, 422)
-"""What servers answer to a request that they do not like."""
+"""The status codes of servers that do not accept a request's parameters."""
 _WRONG = (401, 403, 404, *_REJECTED)
-"""What servers answer when the configuration is wrong."""
+"""The status codes of servers if the configuration is wrong."""
 _ROW = (400, 413, 422)
-"""What servers answer when one row is too much for them."""
+"""The status codes of servers if a single row is too much for them."""
 
 
 class EndpointBackend:
     """Asks a model behind an endpoint.
 
-    Before the first question the server is greeted with a request of the same form. From its answer it is known whether
-    key and model are right, and whether the server gives log-probabilities; where it does not, which is said once, the
-    text of its answers is read. A server that stops answering is not asked the rest of a batch, and greeted again
-    before the next.
+    Before the first question the server is tested with a request of the same form. Its answer shows whether key and
+    model are right, and whether the server gives log-probabilities. If it does not, which is logged once, the text of
+    its answers is read. A server that stops answering is not asked the rest of a batch, and tested again before the
+    next one.
 
     Args:
-        endpoint: where, and how.
+        endpoint: the server, and how it is asked.
         question: what is asked; its answers are compared without the space around them.
 
     Raises:
@@ -52,9 +52,9 @@ class EndpointBackend:
             raise UserError(
                 f"judge {question.title}: the answers {self._words[0]!r} and {self._words[1]!r} are the same"
             )
-        self._form: Form | None = None
-        self._known = False
-        self._down = ""
+        self._parameters: Parameters | None = None
+        self._tested = False
+        self._failure = ""
         self._failed_in_a_row = 0
         self._recent: deque[bool] = deque(maxlen=endpoint.window)
         self._spent = {"calls": 0, "tokens": 0}
@@ -65,27 +65,27 @@ class EndpointBackend:
 
     @property
     def usage(self) -> Mapping[str, int]:
-        """Requests sent, retries included, and the tokens that the server says they took."""
+        """The requests sent, including retries, and the tokens that the server says they took."""
         now = self._connection.usage if self._connection else {}
         return {name: before + now.get(name, 0) for name, before in self._spent.items()}
 
     @property
     def version(self) -> str:
-        """Nothing: a server does not say which weights it serves under a name."""
+        """An empty text, since a server does not say which weights it serves under a name."""
         return ""
 
     def prepare(self) -> None:
-        """Greets the server, if that has not been tried.
+        """Tests the server, if that has not been tried.
 
         Raises:
             UserError: the server cannot be reached, refuses the key, or does not know the model.
         """
-        if not self._known and not self._down:
+        if not self._tested and not self._failure:
             connection = self._connect()
-            connection.run(self._greet(connection))
+            connection.run(self._test(connection))
 
     def ask(self, samples: Sequence[Sample]) -> list[Answer]:
-        """One answer a sample.
+        """Returns one answer per sample.
 
         Raises:
             UserError: the configuration is wrong, or too many of the last answers are undecided.
@@ -97,22 +97,22 @@ class EndpointBackend:
         connection = self._connect()
         self._interrupted = None
         answers = connection.run(self._ask_all(connection, samples, messages))
-        self._watch(answers)
+        self._check_undecided(answers)
         return answers
 
     @property
     def asking(self) -> Sequence[Sample]:
-        """The samples whose requests are under way."""
+        """The samples whose requests are not answered yet."""
         return list(self._under_way.values())
 
     def interrupt(self, reason: str) -> None:
-        """Takes back the requests that are not answered yet."""
+        """Cancels the requests that are not answered yet."""
         if self._connection is not None:
             self._interrupted = reason
             self._connection.soon(lambda: [request.cancel() for request in self._requests])
 
     def close(self) -> None:
-        """Closes the connections; asked again, new ones are made."""
+        """Closes the connections; further questions make new ones."""
         if self._connection is not None:
             connection, self._spent = self._connection, dict(self.usage)
             self._connection = None
@@ -126,8 +126,8 @@ class EndpointBackend:
     async def _ask_all(
         self, connection: Connection, samples: Sequence[Sample], messages: Sequence[str]
     ) -> list[Answer]:
-        if self._form is None:
-            await self._greet(connection)
+        if self._parameters is None:
+            await self._test(connection)
         gate = asyncio.Semaphore(self._endpoint.concurrency)
 
         async def ask(index: int) -> Answer:
@@ -146,9 +146,9 @@ class EndpointBackend:
         return await asyncio.gather(*self._requests)
 
     async def _ask_one(self, connection: Connection, message: str) -> Answer:
-        if self._form is None:
-            return Unanswered(f"{self._down} (not asked again in this batch)")
-        body = await connection.complete(message, self._form, self._endpoint.retries)
+        if self._parameters is None:
+            return Unanswered(f"{self._failure} (not asked again in this batch)")
+        body = await connection.complete(message, self._parameters, self._endpoint.retries)
         if isinstance(body, Failure):
             return self._failed(body)
         self._failed_in_a_row = 0
@@ -157,23 +157,23 @@ class EndpointBackend:
     def _failed(self, failure: Failure) -> Answer:
         if failure.status not in _ROW:
             self._failed_in_a_row += 1
-            if self._form is not None and self._failed_in_a_row >= max(8, self._endpoint.concurrency):
+            if self._parameters is not None and self._failed_in_a_row >= max(8, self._endpoint.concurrency):
                 self._give_up(failure.reason)
         return Unanswered(failure.reason)
 
     def _give_up(self, reason: str) -> None:
-        self._form = None
-        if not self._down:
+        self._parameters = None
+        if not self._failure:
             _log.warning("judge %s: %r does not answer: %s", self._question.title, self._endpoint, reason)
-        self._down = reason
+        self._failure = reason
 
-    async def _greet(self, connection: Connection) -> None:
-        """Finds the form of request that the server takes; leaves none where it does not answer."""
-        greeting = f"Answer with one word: {self._words[0]}."
+    async def _test(self, connection: Connection) -> None:
+        """Finds the parameters that the server accepts; leaves none if it does not answer."""
+        message = f"Answer with one word: {self._words[0]}."
         body: Any = None
-        form: Form = {}
-        for form in self._forms():
-            body = await connection.complete(greeting, form, 0 if self._known else self._endpoint.retries)
+        parameters: Parameters = {}
+        for parameters in self._candidates():
+            body = await connection.complete(message, parameters, 0 if self._tested else self._endpoint.retries)
             if not (isinstance(body, Failure) and body.status in _REJECTED):
                 break
         if isinstance(body, Failure):
@@ -181,37 +181,41 @@ class EndpointBackend:
         elif not is_completion(body):
             self._give_up("it answers, but not with completions of OpenAI's form")
         else:
-            self._form = self._understood(form, body)
-            if self._down:
+            self._parameters = self._accepted(parameters, body)
+            if self._failure:
                 _log.warning("judge %s: %r answers again", self._question.title, self._endpoint)
-            self._known, self._down, self._failed_in_a_row = True, "", 0
+            self._tested, self._failure, self._failed_in_a_row = True, "", 0
 
     def _refused(self, failure: Failure) -> None:
-        if not self._known and (failure.unreachable or failure.status in _WRONG):
+        if not self._tested and (failure.unreachable or failure.status in _WRONG):
             raise UserError(f"judge {self._question.title}: endpoint {self._endpoint!r}: {failure.reason}")
         self._give_up(failure.reason)
 
-    def _understood(self, form: Form, body: Any) -> Form:
-        if not self._endpoint.logprobs or ("logprobs" in form and has_logprobs(body)):
-            return form
-        if not self._known:
-            what = "ignores" if "logprobs" in form else "does not take"
+    def _accepted(self, parameters: Parameters, body: Any) -> Parameters:
+        """Returns the parameters for further requests, from those of the first one and its answer."""
+        if not self._endpoint.logprobs or ("logprobs" in parameters and has_logprobs(body)):
+            return parameters
+        if not self._tested:
+            what = "ignores" if "logprobs" in parameters else "does not take"
             title = self._question.title
             _log.warning("judge %s: %r %s logprobs: the text is read", title, self._endpoint, what)
-        return self._text_form() if "logprobs" in form else form
+        return self._text_parameters() if "logprobs" in parameters else parameters
 
-    def _forms(self) -> list[Form]:
-        """What servers may take, best first: some list fewer alternatives, some models take no `max_tokens`."""
-        weighed: Form = {"max_tokens": 1, "temperature": 0, "logprobs": True}
-        listed: list[Form] = [{**weighed, "top_logprobs": count} for count in (20, 5)]
-        modern: Form = {"max_completion_tokens": self._endpoint.max_tokens}
-        return [*(listed if self._endpoint.logprobs else []), self._text_form(), modern]
+    def _candidates(self) -> list[Parameters]:
+        """Returns the parameters that servers may accept, best first.
 
-    def _text_form(self) -> Form:
+        Some servers list fewer alternatives, and some models do not accept `max_tokens`.
+        """
+        weighed: Parameters = {"max_tokens": 1, "temperature": 0, "logprobs": True}
+        listed: list[Parameters] = [{**weighed, "top_logprobs": count} for count in (20, 5)]
+        modern: Parameters = {"max_completion_tokens": self._endpoint.max_tokens}
+        return [*(listed if self._endpoint.logprobs else []), self._text_parameters(), modern]
+
+    def _text_parameters(self) -> Parameters:
         return {"max_tokens": self._endpoint.max_tokens, "temperature": 0}
 
-    def _watch(self, answers: Sequence[Answer]) -> None:
-        """Stops the run where the last answers are undecided beyond what was configured."""
+    def _check_undecided(self, answers: Sequence[Answer]) -> None:
+        """Stops the run if more of the last answers are undecided than was configured."""
         self._recent.extend(isinstance(answer, Unanswered) for answer in answers)
         undecided, window = sum(self._recent), self._endpoint.window
         if len(self._recent) == window and undecided > self._endpoint.max_undecided * window:

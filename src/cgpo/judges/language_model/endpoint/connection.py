@@ -1,4 +1,4 @@
-"""Requests to an endpoint: time-outs, retries and back-off are the `openai` client's; what is left is a `Failure`."""
+"""Sends requests to an endpoint by the `openai` client, which handles time-outs, retries and back-off."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import openai
 
@@ -17,7 +17,7 @@ from cgpo.judges.language_model.endpoint.settings import Endpoint
 
 T = TypeVar("T")
 _SHOWN = 200
-"""Characters of a server's own words that a reason quotes."""
+"""How many characters of a server's own message a reason quotes."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Failure:
     """A question that got no completion, after all retries.
 
     Attributes:
-        reason: in one line, without the key.
-        status: the server's, if it answered.
-        unreachable: no connection could be made at all.
+        reason: why, in one line, without the key.
+        status: the server's status code, if it answered.
+        unreachable: whether no connection could be made at all.
     """
 
     reason: str
@@ -36,7 +36,7 @@ class Failure:
 
 
 class Connection:
-    """A client on an event loop of its own thread, so that it works wherever it is called from, notebooks included."""
+    """A client whose event loop has its own thread, so that it works everywhere, including in notebooks."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.usage = {"calls": 0, "tokens": 0}
@@ -53,7 +53,7 @@ class Connection:
         )
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """A coroutine's result; interrupted, the coroutine is cancelled."""
+        """Returns a coroutine's result; if the wait is interrupted, the coroutine is cancelled."""
         future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         try:
             return future.result()
@@ -61,7 +61,7 @@ class Connection:
             future.cancel()
 
     def soon(self, call: Callable[[], object]) -> None:
-        """Has the loop's thread call something."""
+        """Makes the loop's thread call something."""
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(call)
 
@@ -76,46 +76,47 @@ class Connection:
         self._loop.close()
 
     async def complete(self, message: str, parameters: Mapping[str, Any], retries: int) -> Any:
-        """The completion of a message, as JSON gave it, or a `Failure`."""
+        """Returns the completion of a message, as parsed JSON, or a `Failure`."""
         limit = self._endpoint.deadline
         try:
             async with asyncio.timeout(limit):
-                raw = await self._client.with_options(max_retries=retries).chat.completions.with_raw_response.create(
+                completions: Any = self._client.with_options(max_retries=retries).chat.completions
+                raw = await completions.with_raw_response.create(
                     model=self._endpoint.model,
                     messages=[{"role": "user", "content": message}],
                     extra_body=dict(self._endpoint.extra_body),
                     **parameters,
                 )
-            body = raw.http_response.json()
+            body: object = raw.http_response.json()
         except TimeoutError:
             return Failure(f"no answer within the deadline of {limit:g} s")
         except openai.APIStatusError as error:
-            return Failure(self._words(_status(error)), status=error.status_code)
+            return Failure(self._reason(_status(error)), status=error.status_code)
         except openai.APITimeoutError:
             return Failure("the server did not answer in time")
         except openai.APIConnectionError as error:
-            return Failure(self._words(_deepest(error)), unreachable=_is_unreachable(error))
+            return Failure(self._reason(_deepest(error)), unreachable=_is_unreachable(error))
         except ValueError as error:
-            return Failure(self._words(f"its answer is no JSON: {error}"))
-        except Exception as error:  # whatever else a server's nonsense makes the client raise: told, never a verdict
-            return Failure(self._words(f"{type(error).__name__}: {error}"))
+            return Failure(self._reason(f"its answer is no JSON: {error}"))
+        except Exception as error:  # whatever else a server makes the client raise is a failure, never a verdict
+            return Failure(self._reason(f"{type(error).__name__}: {error}"))
         self.usage["tokens"] += spent(body)
         return body
 
     async def _count(self, request: object) -> None:
         self.usage["calls"] += 1
 
-    def _words(self, text: str) -> str:
+    def _reason(self, text: str) -> str:
         line = " ".join(text.split())[:_SHOWN]
         key = self._endpoint.key
         return line.replace(key, "***") if key else line
 
 
 def _status(error: openai.APIStatusError) -> str:
-    """A refused key is not repeated, and servers repeat it when they refuse it."""
+    """Describes a status; what a server says of a refused key is left out, since it repeats the key."""
     if error.status_code in (401, 403):
         return f"HTTP {error.status_code}: the server refuses the key, or wants one"
-    body = error.body if isinstance(error.body, Mapping) else {}
+    body = cast("Mapping[str, object]", error.body) if isinstance(error.body, Mapping) else {}
     return f"HTTP {error.status_code}: {body.get('message') or body.get('detail') or error.message}"
 
 

@@ -1,26 +1,26 @@
-"""What a completion says: the log-probabilities of two answers, or one of them in words, or neither."""
+"""Reads a completion: the log-probabilities of two answers, or one of them in words, or neither."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from cgpo.judges.language_model.question import Answer, Said, Unanswered, Weighed
 
 _AROUND = " \t\r\n\f\v\u00a0▁ĠĊ\"'`*_.,:;!()[]{}“”‘’"
-"""What may stand around a word without making it another: white space as tokenizers write it, quotes, stops."""
+"""Characters around a word that do not make it another word: white space as tokenizers write it, quotes, stops."""
 _SHOWN = 60
-"""Characters of an answer that a reason quotes."""
+"""How many characters of an answer a reason quotes."""
 
 
 def read(body: Any, words: tuple[str, str], least_mass: float) -> Answer:
-    """The answer in a completion.
+    """Reads the answer in a completion.
 
     Args:
-        body: the completion, as JSON gave it.
+        body: the completion, as parsed JSON.
         words: the positive and the negative answer.
-        least_mass: least probability that the two must have together.
+        least_mass: the least probability that the two must have together.
     """
     try:
         choice = _choice(body)
@@ -31,7 +31,7 @@ def read(body: Any, words: tuple[str, str], least_mass: float) -> Answer:
 
 
 def is_completion(body: Any) -> bool:
-    """Whether it has the form of an OpenAI completion at all."""
+    """Returns whether a body has the form of an OpenAI completion at all."""
     try:
         choice = _choice(body)
         alternatives(choice)
@@ -42,27 +42,28 @@ def is_completion(body: Any) -> bool:
 
 
 def has_logprobs(body: Any) -> bool:
-    """Whether a completion lists log-probabilities of its first token."""
+    """Returns whether a completion lists log-probabilities of its first token."""
     return is_completion(body) and bool(alternatives(_choice(body)))
 
 
 def spent(body: Any) -> int:
-    """The tokens that a completion says it took; 0 where it does not say."""
-    usage = body.get("usage") if isinstance(body, Mapping) else None
-    total = usage.get("total_tokens") if isinstance(usage, Mapping) else None
+    """Returns the tokens that a completion says it took, or 0 if it does not say."""
+    usage = cast("Mapping[str, object]", body).get("usage") if isinstance(body, Mapping) else None
+    total = cast("Mapping[str, object]", usage).get("total_tokens") if isinstance(usage, Mapping) else None
     return total if isinstance(total, int) and not isinstance(total, bool) and total > 0 else 0
 
 
 def alternatives(choice: Mapping[str, Any]) -> Mapping[str, float]:
-    """Log-probability by token of what could have stood first; empty where the server lists none."""
+    """Returns the log-probability of each possible first token; empty if the server lists none."""
     logprobs = _mapping(choice.get("logprobs") or {})
     content = _list(logprobs.get("content") or [])
     if not content:
         return {}
     first = _mapping(content[0])
-    found = {}
+    found: dict[str, float] = {}
     for entry in [*_list(first.get("top_logprobs") or []), first]:
-        token, value = _mapping(entry)["token"], entry["logprob"]
+        fields = _mapping(entry)
+        token, value = fields["token"], fields["logprob"]
         if not isinstance(token, str) or not isinstance(value, int | float) or isinstance(value, bool):
             raise TypeError("a log-probability is no number, or its token no text")
         if math.isnan(value) or value > 0.01:  # rounding may lift a probability a little above 1
@@ -72,7 +73,7 @@ def alternatives(choice: Mapping[str, Any]) -> Mapping[str, float]:
 
 
 def _weigh(listed: Mapping[str, float], words: tuple[str, str], least_mass: float) -> Answer:
-    """Every spelling of a word counts for it; a word that is not listed is at most as likely as the least that is."""
+    """Weighs the two words: every spelling counts, and an unlisted word is at most as likely as the least listed."""
     positive, negative = ([v for token, v in listed.items() if _bare(token) == _bare(word)] for word in words)
     mass = sum(map(math.exp, positive + negative))
     if not positive and not negative:
@@ -89,7 +90,7 @@ def _weigh(listed: Mapping[str, float], words: tuple[str, str], least_mass: floa
 
 
 def _said(text: str, words: tuple[str, str]) -> Answer:
-    """The text must be one of the two words and nothing else."""
+    """Reads a text that must be one of the two words and nothing else."""
     said = _bare(text)
     for word, positive in zip(words, (True, False), strict=True):
         if said == _bare(word):
@@ -112,13 +113,13 @@ def _text(choice: Mapping[str, Any]) -> str:
 def _mapping(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise TypeError(f"an object was expected, not {_short(str(value))}")
-    return value
+    return cast("Mapping[str, Any]", value)
 
 
 def _list(value: Any) -> list[Any]:
     if not isinstance(value, list):
         raise TypeError(f"a list was expected, not {_short(str(value))}")
-    return value
+    return cast("list[Any]", value)
 
 
 def _bare(text: str) -> str:

@@ -1,44 +1,21 @@
-"""Where an endpoint is, and how patiently and how often it is asked."""
+"""The settings of an endpoint: where it is, and how patiently and how often it is asked."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+from annotated_types import Ge, Gt, Le
+
+from cgpo.bounds import Unit, check_fields
 from cgpo.errors import UserError
 
-
-def _positive(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
-
-
-def _count(least: int) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def _share(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-
-
-_RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "model": (lambda value: isinstance(value, str) and bool(value), "the name by which the server knows its model"),
-    "concurrency": (_count(1), "a whole number of at least 1"),
-    "connect_timeout": (_positive, "seconds above 0"),
-    "read_timeout": (_positive, "seconds above 0"),
-    "deadline": (_positive, "seconds above 0"),
-    "retries": (_count(0), "a whole number of at least 0"),
-    "logprobs": (lambda value: isinstance(value, bool), "true or false"),
-    "max_tokens": (_count(1), "a whole number of at least 1"),
-    "least_mass": (_share, "a number from 0 to 1"),
-    "max_characters": (_count(1), "a whole number of at least 1"),
-    "max_undecided": (_share, "a number from 0 to 1"),
-    "window": (_count(1), "a whole number of at least 1"),
-    "extra_body": (lambda value: isinstance(value, Mapping), "a mapping"),
-}
+Seconds = Annotated[float, Gt(0), Unit("seconds")]
+Share = Annotated[float, Ge(0), Le(1)]
 
 
 @dataclass(frozen=True)
@@ -46,23 +23,23 @@ class Endpoint:
     """An OpenAI-compatible server and how to ask it.
 
     Attributes:
-        url: its base, with the version: `http://localhost:8000/v1`.
+        url: the server's base URL, with the version: `http://localhost:8000/v1`.
         model: the name by which the server knows the model.
-        api_key_env: name of the environment variable that holds the key; without it no key is sent.
-        concurrency: requests under way at a time.
-        connect_timeout: seconds for a connection.
-        read_timeout: seconds in which the server must send something.
-        deadline: seconds one question may take in all, retries and the waits between them included.
-        retries: further attempts after a time-out, a closed connection, or the status 408, 409, 429 or 5xx; between
+        api_key_env: the name of the environment variable that contains the key; without it no key is sent.
+        concurrency: the most requests at a time.
+        connect_timeout: the seconds in which a connection must be made.
+        read_timeout: the seconds in which the server must send something.
+        deadline: the seconds that a question may take in all, including retries and the waits between them.
+        retries: further attempts after a time-out, a closed connection, or the status 408, 409, 429 or 5xx. Between
             them the client waits exponentially longer, with jitter, or as long as the server's `Retry-After` says.
-        logprobs: ask for log-probabilities, where the server has them; without them its answer's text is read.
-        max_tokens: most tokens of an answer whose text is read.
-        least_mass: least probability that the two answers must have together for their log-probabilities to decide.
-        max_characters: what a longer message is shortened to.
+        logprobs: whether to ask for log-probabilities; without them the text of the server's answer is read.
+        max_tokens: the most tokens of an answer whose text is read.
+        least_mass: the least probability that the two answers must have together for their log-probabilities to decide.
+        max_characters: the most characters of a message; a longer one is shortened.
         max_undecided: the share of undecided answers, over the last `window`, beyond which the run stops; 1 never
             stops it.
-        window: answers over which that share is taken.
-        extra_body: further fields of the request, as the server takes them, such as `chat_template_kwargs`.
+        window: the number of answers over which that share is taken.
+        extra_body: further fields of the request, such as `chat_template_kwargs`.
 
     Raises:
         UserError: a value is out of its range.
@@ -71,25 +48,25 @@ class Endpoint:
     url: str
     model: str
     api_key_env: str | None = None
-    concurrency: int = 16
-    connect_timeout: float = 10.0
-    read_timeout: float = 60.0
-    deadline: float = 300.0
-    retries: int = 4
+    concurrency: Annotated[int, Ge(1)] = 16
+    connect_timeout: Seconds = 10.0
+    read_timeout: Seconds = 60.0
+    deadline: Seconds = 300.0
+    retries: Annotated[int, Ge(0)] = 4
     logprobs: bool = True
-    max_tokens: int = 16
-    least_mass: float = 0.01
-    max_characters: int = 20_000
-    max_undecided: float = 1.0
-    window: int = 100
+    max_tokens: Annotated[int, Ge(1)] = 16
+    least_mass: Share = 0.01
+    max_characters: Annotated[int, Ge(1)] = 20_000
+    max_undecided: Share = 1.0
+    window: Annotated[int, Ge(1)] = 100
     extra_body: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @classmethod
     def of(cls, settings: Mapping[str, Any] | Endpoint, judge: str) -> Endpoint:
-        """The endpoint of a configuration.
+        """Makes the endpoint of a configuration.
 
         Raises:
-            UserError: naming the judge and the setting that is missing, not known, or out of its range.
+            UserError: naming the judge and the setting that is missing, unknown, or out of its range.
         """
         if isinstance(settings, Endpoint):
             return settings
@@ -103,15 +80,16 @@ class Endpoint:
                     raise UserError(f"the setting {name!r} is missing")
             return cls(**settings)
         except UserError as error:
-            raise UserError(f"judge {judge}: endpoint: {error}") from error
+            reason = str(error).removeprefix(f"{cls.__name__}.")
+            raise UserError(f"judge {judge}: endpoint: {reason}") from error
 
     def __post_init__(self) -> None:
-        for name, (holds, needed) in _RULES.items():
-            if not holds(getattr(self, name)):
-                raise UserError(f"{name} is {getattr(self, name)!r}: it must be {needed}")
+        check_fields(self)
+        if not self.model:
+            raise UserError("model is empty: it must be the name by which the server knows its model")
         self._check_url()
         if self.api_key_env is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(self.api_key_env)):
-            # What stands there may be the key itself, so it is not repeated.
+            # The value may be the key itself, so it is not repeated.
             raise UserError("api_key_env must be the name of an environment variable, not a key")
         if self.api_key_env is not None and not os.environ.get(self.api_key_env):
             raise UserError(f"api_key_env: the environment variable {self.api_key_env} is not set")
@@ -133,5 +111,5 @@ class Endpoint:
 
     @property
     def key(self) -> str | None:
-        """The API key, read from the environment when it is used and kept nowhere."""
+        """The API key, read from the environment whenever it is used, and stored nowhere."""
         return os.environ.get(self.api_key_env) if self.api_key_env else None
