@@ -1,15 +1,17 @@
 # The main job in a container:
 #
 #     docker build --tag cgpo .
-#     docker run --rm --shm-size=1g --security-opt seccomp=unconfined --security-opt apparmor=unconfined \
+#     mkdir -p runs && chmod a+w runs
+#     docker run --rm --shm-size=1g \
+#         --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined \
 #         --volume "$PWD/runs:/home/cgpo/runs" --volume cgpo-cache:/home/cgpo/.cache cgpo train optimizer=crpg judges=all
 #
 # With GPUs: build with `--build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu130`, add `--gpus all` to `docker run`,
 # and say `trainer=gpu`, `trainer=ddp` or `trainer=fsdp`.
 #
-# Programs that a policy writes run inside bubblewrap, which needs user namespaces. Docker's default seccomp and AppArmor
-# profiles forbid them, hence the two options. Without them the judge `code` refuses to run, in one line; a run without it
-# (`judges=[math,instruction_following,false_refusal,factuality,safety]` and tasks that do not list it) needs neither.
+# Programs that a policy writes run inside bubblewrap, which needs user namespaces and a /proc of its own. Docker's default
+# profiles forbid them, hence the three options. Without them the judge `code` refuses to run, in one line; a run without
+# it (`judges=[math,instruction_following,false_refusal,factuality,safety]` and tasks that do not list it) needs none.
 #
 # Written with care, but not built where it was written: no container runtime was at hand there.
 
