@@ -23,10 +23,11 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/cgpo
 WORKDIR /source
 
-# The packages first, so that a change of the code alone does not install them again. torch comes at its exact version and
-# from its own index: left to choose, a resolver may fetch another one.
-COPY constraints.txt pyproject.toml README.md LICENSE ./
+# torch first, so that a change of the code does not fetch it again; at its exact version and from its own index, since a
+# resolver left to choose may take another one.
+COPY constraints.txt ./
 RUN /opt/cgpo/bin/pip install "$(grep '^torch==' constraints.txt)" --index-url "$TORCH_INDEX"
+COPY pyproject.toml README.md LICENSE ./
 COPY src src
 COPY conf conf
 RUN /opt/cgpo/bin/pip install --constraint constraints.txt '.[data,endpoint,lora,report,quantization]'
