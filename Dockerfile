@@ -15,7 +15,7 @@
 #
 # Written with care, but not built where it was written: no container runtime was at hand there.
 
-FROM python:3.12-slim-bookworm AS build
+FROM python:3.11-slim-bookworm AS build
 
 # CPU wheels by default, a tenth of the size of those for CUDA.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -32,7 +32,7 @@ COPY src src
 COPY conf conf
 RUN /opt/cgpo/bin/pip install --constraint constraints.txt '.[data,endpoint,lora,report,quantization]'
 
-FROM python:3.12-slim-bookworm
+FROM python:3.11-slim-bookworm
 
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends bubblewrap libgomp1 tini \
