@@ -206,6 +206,13 @@ def test_a_wrong_argument_is_named(folder: Path, settings: dict[str, Any], messa
         fitted(folder, **settings)
 
 
+def test_several_processes_need_to_be_told_how_they_share(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(cgpo.UserError, match=r"fit\.strategy is 'single', but 2 processes were started"):
+        fitted(folder)
+
+
 def test_a_wrong_policy_is_named(tmp_path: Path) -> None:
     with pytest.raises(cgpo.UserError, match="there is no such model folder"):
         fitted(tmp_path, policy=str(tmp_path / "nowhere"))

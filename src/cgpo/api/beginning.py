@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -59,10 +60,14 @@ def find_place(strategy: Strategy, precision: Precision, accelerator: str) -> Ge
         UserError: several processes were started, and they are not told how to share the work.
     """
     found = find_rendezvous()
+    size = 1 if found is None else found.size
+    if strategy == "single" and size > 1:
+        raise UserError(f"fit.strategy is 'single', but {size} processes were started; write strategy='ddp' or 'fsdp'")
+    devices = min(size, int(os.environ.get("LOCAL_WORLD_SIZE", size)))
     trainer = TrainerConfig(
         strategy=strategy,
-        devices=1 if found is None or strategy == "single" else found.size,
-        nodes=1,
+        devices=devices,
+        nodes=size // devices,
         tensor_parallel=1,
         precision=precision,
         threads="auto",

@@ -40,7 +40,7 @@ def load_policy(
         import cgpo
 
         policy = cgpo.load_policy("artifact:sft")  # the built-in suite's; it is made where it is missing
-        policy.save("my_policy")
+        policy.save("before")
         ```
 
     Args:

@@ -175,7 +175,7 @@ def fit(
                 seed,
                 clip_norm=clip_norm,
                 baseline_responses=baseline_responses,
-                mixed=place.hardware.mixed_pieces,
+                mixed=place.hardware.mixed_shards,
             )
             run = TrainingRun(
                 folder=begun.folder,
