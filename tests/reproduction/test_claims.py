@@ -2,7 +2,7 @@
 
 from tests.reproduction.synthetic import results
 
-from cgpo.reproduction.claims import Standing, findings
+from cgpo.reproduction.claims import Status, findings
 from cgpo.reproduction.figures import not_dominated
 from cgpo.reproduction.results import Results
 
@@ -21,38 +21,38 @@ AS_IN_THE_PAPER = {
 }
 
 
-def standings(found: Results) -> dict[str, Standing]:
-    return {finding.key: finding.standing for finding in findings(found)}
+def standings(found: Results) -> dict[str, Status]:
+    return {finding.key: finding.status for finding in findings(found)}
 
 
 def test_results_as_in_the_paper_hold_every_claim() -> None:
-    assert set(standings(results(AS_IN_THE_PAPER)).values()) == {Standing.HELD}
+    assert set(standings(results(AS_IN_THE_PAPER)).values()) == {Status.HELD}
 
 
 def test_the_opposite_holds_none() -> None:
     found = results({**dict.fromkeys(AS_IN_THE_PAPER, (0.9, 0.5)), "crpg": (0.3, 0.5), "crraft": (0.3, 0.5)})
-    assert set(standings(found).values()) == {Standing.NOT_HELD}
+    assert set(standings(found).values()) == {Status.NOT_HELD}
 
 
 def test_claims_without_runs_are_not_tested() -> None:
-    assert set(standings(results({"raft": (0.8, 0.5)})).values()) == {Standing.NOT_SEEN}
+    assert set(standings(results({"raft": (0.8, 0.5)})).values()) == {Status.NOT_TESTED}
 
 
 def test_one_seed_shows_no_difference() -> None:
     found = {finding.key: finding for finding in findings(results(AS_IN_THE_PAPER, seeds=(0,)))}
     finding = found["better_everywhere"]
-    assert finding.standing is Standing.NOT_HELD
-    assert "CRPG against DPO: better on 0, worse on 0, no difference shown on 2 of 2 tasks" in finding.seen
+    assert finding.status is Status.NOT_HELD
+    assert "CRPG against DPO: better on 0, worse on 0, no difference shown on 2 of 2 tasks" in finding.evidence
 
 
 def test_a_fall_without_a_risen_reward_is_no_gaming() -> None:
     found = standings(results({**AS_IN_THE_PAPER, "ppo": (0.2, -1.0)}))
-    assert found["ppo_games_code"] is Standing.NOT_HELD
+    assert found["ppo_games_code"] is Status.NOT_HELD
 
 
 def test_a_fall_of_less_than_half_holds_in_part() -> None:
     found = standings(results({**AS_IN_THE_PAPER, "ppo": (0.5, 2.0)}))
-    assert found["ppo_games_code"] is Standing.IN_PART
+    assert found["ppo_games_code"] is Status.IN_PART
 
 
 def test_the_pareto_front() -> None:

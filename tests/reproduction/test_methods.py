@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from cgpo.config import ReproduceConfig, read_config
 from cgpo.errors import UserError
-from cgpo.reproduction.jobs import Job, check_unchanged, comparison_of, jobs_of, prepare
+from cgpo.reproduction.jobs import Job, check_unchanged, plan_jobs, prepare, read_comparison
 
 METHODS: dict[str, Any] = {
     "sft": {"title": "SFT", "path": "artifact:sft"},
@@ -25,11 +25,11 @@ def config(**changes: Any) -> ReproduceConfig:
 
 
 def test_a_method_with_null_is_left_out() -> None:
-    assert list(comparison_of(config()).methods) == ["sft", "crpg_from_dpo", "dpo"]
+    assert list(read_comparison(config()).methods) == ["sft", "crpg_from_dpo", "dpo"]
 
 
 def test_jobs_are_in_an_order_in_which_they_can_be_run(tmp_path: Path) -> None:
-    jobs = jobs_of(comparison_of(config()), tmp_path)
+    jobs = plan_jobs(read_comparison(config()), tmp_path)
     names = [f"{job.folder.parent.name}/{job.folder.name}" for job in jobs]
     assert names == [
         *("dpo/seed_0", "crpg_from_dpo/seed_0"),
@@ -43,7 +43,7 @@ def test_jobs_are_in_an_order_in_which_they_can_be_run(tmp_path: Path) -> None:
 
 
 def test_a_job_is_a_command_that_can_be_typed(tmp_path: Path) -> None:
-    jobs = {job.folder: job for job in jobs_of(comparison_of(config()), tmp_path)}
+    jobs = {job.folder: job for job in plan_jobs(read_comparison(config()), tmp_path)}
     folder = tmp_path / "crpg_from_dpo" / "seed_1"
     assert jobs[folder].arguments == [
         "train",
@@ -63,14 +63,14 @@ def test_a_job_is_a_command_that_can_be_typed(tmp_path: Path) -> None:
 
 def test_an_evaluation_takes_the_methods_that_have_its_seed(tmp_path: Path) -> None:
     methods = {"dpo": METHODS["dpo"], "crpg": {"overrides": ["optimizer=crpg"], "seeds": [1]}}
-    jobs = jobs_of(comparison_of(config(methods=methods)), tmp_path)
+    jobs = plan_jobs(read_comparison(config(methods=methods)), tmp_path)
     assert len(jobs) == 5
     assert "crpg" not in jobs[3].overrides[1]
     assert "crpg" in jobs[4].overrides[1]
 
 
 def test_without_evaluation_there_is_none(tmp_path: Path) -> None:
-    jobs = jobs_of(comparison_of(config(evaluation=None)), tmp_path)
+    jobs = plan_jobs(read_comparison(config(evaluation=None)), tmp_path)
     assert {job.verb for job in jobs} == {"train"}
 
 
@@ -95,7 +95,7 @@ def test_without_evaluation_there_is_none(tmp_path: Path) -> None:
 )
 def test_what_is_wrong_is_named(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        comparison_of(config(**changes))
+        read_comparison(config(**changes))
 
 
 def a_job(folder: Path, *overrides: str) -> Job:

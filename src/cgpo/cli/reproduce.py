@@ -26,7 +26,7 @@ def run(call: Call) -> None:
     config = read_config(call.config, "reproduce")
     from cgpo.reproduction.document import read_remarks, write_document
     from cgpo.reproduction.figures import draw_figures, require_matplotlib
-    from cgpo.reproduction.jobs import comparison_of, jobs_of
+    from cgpo.reproduction.jobs import plan_jobs, read_comparison
     from cgpo.reproduction.results import FILE, collect, load, save
     from cgpo.reproduction.running import Runner
 
@@ -36,9 +36,9 @@ def run(call: Call) -> None:
     results = Path(config.results)
     remarks = read_remarks(results)
     if config.runs:
-        comparison, folder = comparison_of(config), Path(config.folder)
+        comparison, folder = read_comparison(config), Path(config.folder)
         with resumable("runs that have ended are kept, and the same command makes those that are missing"):
-            Runner(config.workers, say, PROGRAM).run(jobs_of(comparison, folder), folder)
+            Runner(config.workers, say, PROGRAM).run(plan_jobs(comparison, folder), folder)
         save(collect(comparison, folder, _typed(call)), results)
     if config.document is None:
         return

@@ -1,1 +1,1 @@
-"""The paper's comparisons in miniature: which runs they take, what came of them, and the document that says so."""
+"""Reproduction of the paper in miniature: runs of many methods, the claims held against them, and a document."""

@@ -1,4 +1,4 @@
-"""The document of a comparison, made of its results and of remarks that a person wrote."""
+"""The document of a comparison, made from its results and from remarks that a person wrote."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cgpo.errors import UserError
 from cgpo.files import write_atomically
-from cgpo.reproduction.claims import CLAIMS, SUCCESS, Finding, findings, shown
+from cgpo.reproduction.claims import CLAIMS, SUCCESS, Finding, findings, format_interval
 from cgpo.reproduction.figures import Figure, not_dominated
 from cgpo.reproduction.results import Results
 from cgpo.statistics import mean_interval
@@ -28,11 +28,11 @@ def write_document(
     """Writes the document atomically.
 
     Args:
-        results: of the comparison.
-        tuning: of the runs that chose the hyper-parameters, where there are any.
-        remarks: a claim's or a section's key → what is to be said of it.
-        figures: as they were drawn.
-        document: the file.
+        results: the results of the comparison.
+        tuning: the results of the runs that chose the hyper-parameters, if there are any.
+        remarks: the key of a claim or section → what to say about it.
+        figures: the figures with their files.
+        document: the file to write.
     """
     parts = [
         _head(results, remarks),
@@ -49,10 +49,13 @@ def write_document(
 
 
 def read_remarks(folder: Path) -> dict[str, str]:
-    """What `remarks.md` in the folder of the results says, under a heading `## key` each, of claims and sections.
+    """Reads the remarks on claims and sections in `remarks.md`, each under a heading `## key`.
+
+    Args:
+        folder: the folder of the results.
 
     Raises:
-        UserError: a remark is on nothing that the document has.
+        UserError: the document has no claim or section of a remark's key.
     """
     file = folder / REMARKS
     if not file.is_file():
@@ -83,7 +86,7 @@ def _claims(found: Sequence[Finding], remarks: Mapping[str, str]) -> str:
     blocks = [
         _section(
             f"### {finding.claim}",
-            f"*{finding.source}* — **{finding.standing.value}.** {finding.seen}".rstrip(),
+            f"*{finding.source}* — **{finding.status.value}.** {finding.evidence}".rstrip(),
             remarks.get(finding.key, ""),
         )
         for finding in found
@@ -103,8 +106,8 @@ def _table(results: Results, remarks: Mapping[str, str]) -> str:
     rows = [
         [
             f"**{results.title(method)}**" if method in best else results.title(method),
-            *(shown(results.mean(method, task, *SUCCESS)) for task in results.tasks),
-            shown(mean_interval(list(results.over_tasks(method, *SUCCESS).values()))),
+            *(format_interval(results.mean(method, task, *SUCCESS)) for task in results.tasks),
+            format_interval(mean_interval(list(results.over_tasks(method, *SUCCESS).values()))),
         ]
         for method in methods
     ]
@@ -146,7 +149,7 @@ def _measures(results: Results, remarks: Mapping[str, str]) -> str:
 
 def _means(results: Results, method: str, columns: Iterable[tuple[str, ...]]) -> list[str]:
     values = [list(results.over_tasks(method, *keys).values()) for keys in columns]
-    return [shown(mean_interval(of_seeds)) if of_seeds else "–" for of_seeds in values]
+    return [format_interval(mean_interval(of_seeds)) if of_seeds else "–" for of_seeds in values]
 
 
 def _figure(figure: Figure, path: Path, document: Path, remarks: Mapping[str, str]) -> str:
@@ -159,8 +162,11 @@ def _ablation(results: Results, remarks: Mapping[str, str]) -> str:
     if not methods or not results.has(FULL):
         return ""
     rows = [
-        [results.title(m), *(shown(results.difference(m, FULL, task, *SUCCESS), True) for task in results.tasks)]
-        for m in methods
+        [
+            results.title(method),
+            *(format_interval(results.difference(method, FULL, task, *SUCCESS), True) for task in results.tasks),
+        ]
+        for method in methods
     ]
     text = (
         f"{results.title(FULL)} with one judge left out, less {results.title(FULL)} with all of them: what happens to "
@@ -171,7 +177,7 @@ def _ablation(results: Results, remarks: Mapping[str, str]) -> str:
 
 
 def _tuning(tuning: Results, remarks: Mapping[str, str]) -> str:
-    rows = []
+    rows: list[list[str]] = []
     for name, method in tuning.data["methods"].items():
         curves = [tuning.curve(name, task, "success") for task in tuning.tasks]
         values = [curve.values[-1].mean for curve in curves if curve]
@@ -189,7 +195,7 @@ def _tuning(tuning: Results, remarks: Mapping[str, str]) -> str:
 
 
 def _commands(results: Results) -> str:
-    """What the runs have in common once, then what each method adds."""
+    """Writes what the runs' commands have in common once, then what each method adds."""
     commands = {
         name: method["command"].split() for name, method in results.data["methods"].items() if method["command"]
     }
@@ -222,4 +228,4 @@ SECTIONS = frozenset(
     {"head", "table", "measures", "ablation", "tuning", "curves", "judges", "starts", "pareto", "overoptimisation"}
     | {claim(Results({"methods": {}, "evaluations": []})).key for claim in CLAIMS}
 )
-"""What can be remarked on."""
+"""The keys that remarks may have."""

@@ -1,8 +1,8 @@
-"""The figures of a comparison, drawn from its results alone."""
+"""The figures of a comparison, drawn only from its results."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,20 +26,20 @@ COLOURS = {
     "crpg_from_sft": "#999999",
     "crpg_from_dpo": "#56b4e9",
 }
-"""Told apart by the colour-blind (Okabe and Ito), but for two."""
+"""Colours that the colour-blind can tell apart (Okabe and Ito), except two."""
 OTHERS = "#777777"
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture of the document.
+    """A figure of the document.
 
     Attributes:
-        name: of its file.
-        title: of its section.
-        methods: that it shows; it is left out where none of `needed` was compared.
+        name: the name of its file.
+        title: the title of its section.
+        methods: the methods that it shows, if they were compared.
         text: what it shows, and how to read it.
-        draw: into a figure of matplotlib.
+        draw: draws methods into a figure of matplotlib.
     """
 
     name: str
@@ -49,12 +49,15 @@ class Figure:
     draw: Callable[[Any, Results, Sequence[str]], None]
 
     def shown(self, results: Results) -> list[str]:
-        """The methods that it can show."""
+        """Returns the methods that it can show."""
         return results.present(self.methods)
 
 
 def draw_figures(results: Results, folder: Path) -> list[tuple[Figure, Path]]:
-    """Draws every figure for which there are runs, as SVG.
+    """Draws every figure for which there are at least two methods, as SVG.
+
+    Returns:
+        The figures with their files.
 
     Raises:
         UserError: matplotlib is missing.
@@ -76,7 +79,7 @@ def draw_figures(results: Results, folder: Path) -> list[tuple[Figure, Path]]:
 
 
 def require_matplotlib() -> Any:
-    """`matplotlib.pyplot`, drawing without a screen.
+    """Imports `matplotlib.pyplot` for drawing without a screen.
 
     Raises:
         UserError: it is not installed.
@@ -92,7 +95,7 @@ def require_matplotlib() -> Any:
 
 
 @contextmanager
-def _style(plt: Any) -> Iterator[None]:
+def _style(plt: Any) -> Generator[None]:
     settings = {
         "svg.hashsalt": "cgpo",
         "svg.fonttype": "none",
@@ -108,7 +111,7 @@ def _style(plt: Any) -> Iterator[None]:
 
 
 def _over_updates(canvas: Any, results: Results, methods: Sequence[str]) -> None:
-    """Success, and the learned reward below it, over the updates: a column a task."""
+    """Draws success, and the learned reward below it, over the updates, with a column for each task."""
 
     def draw(panel: Any, method: str, task: str, name: str) -> None:
         if curve := results.curve(method, task, name):
@@ -128,7 +131,7 @@ def _band(panel: Any, x: Sequence[float], curve: Curve, results: Results, method
 
 
 def _over_divergence(canvas: Any, results: Results, methods: Sequence[str]) -> None:
-    """Success and learned reward against the root of the KL divergence; the dot is the end of the run."""
+    """Draws success and learned reward against the root of the KL divergence; a dot marks the end of the run."""
 
     def draw(panel: Any, method: str, task: str, name: str) -> None:
         curve, divergence = results.curve(method, task, name), results.curve(method, task, "kl")
@@ -150,7 +153,10 @@ def _success_above_reward(
     x: str,
     shared: bool | str,
 ) -> None:
-    """Two rows of panels, a column a task; `draw` is given a panel, a method, a task and the name of a number."""
+    """Draws two rows of panels with a column for each task.
+
+    `draw` gets a panel, a method, a task and the name of a number.
+    """
     canvas.set_size_inches(2.5 * len(results.tasks), 4.6)
     rows = (("success", "success"), ("learned_reward", "learned reward"))
     panels = canvas.subplots(2, len(results.tasks), sharex=shared, sharey="row", squeeze=False)
@@ -167,7 +173,10 @@ def _success_above_reward(
 
 
 def _pareto(canvas: Any, results: Results, methods: Sequence[str]) -> None:
-    """Final success of every two tasks against each other; bars are intervals, rings methods that none dominates."""
+    """Draws the final success of every two tasks against each other.
+
+    Bars are intervals; a ring marks a method that no other one dominates.
+    """
     tasks = results.tasks
     pairs = [(a, b) for i, a in enumerate(tasks) for b in tasks[i + 1 :]]
     columns = min(5, len(pairs))
@@ -203,7 +212,10 @@ def _pareto(canvas: Any, results: Results, methods: Sequence[str]) -> None:
 
 
 def not_dominated(results: Results, methods: Sequence[str]) -> set[str]:
-    """The Pareto front: methods that no other one equals or beats in mean success on every task, and beats on one."""
+    """Returns the Pareto front.
+
+    These are the methods that no other one equals or beats in mean success on every task while beating them on one.
+    """
     means: Mapping[str, list[float]] = {
         method: [
             interval.mean for task in results.tasks if (interval := results.mean(method, task, "sampled", "success"))

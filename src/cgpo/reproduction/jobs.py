@@ -1,4 +1,4 @@
-"""The commands that a comparison takes, each with a folder that shows whether it was run."""
+"""The commands that a comparison consists of, each with a folder that shows whether it has been run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from cgpo.config import ReproduceConfig
 from cgpo.errors import UserError
@@ -14,15 +13,15 @@ from cgpo.errors import UserError
 
 @dataclass(frozen=True)
 class Method:
-    """A line of the comparison.
+    """A method that is compared.
 
     Attributes:
-        name: of its runs' folder.
-        title: in tables and figures.
-        overrides: what it gives to `cgpo.train`.
-        path: of a policy that needs no training, in the place of a run.
-        start: the method whose final policy, with the same seed, this one starts from.
-        seeds: of its runs; empty for those of the whole comparison.
+        name: the name of the folder of its runs.
+        title: its name in tables and figures.
+        overrides: its overrides of `cgpo train`.
+        path: the path of a policy that needs no training, instead of runs.
+        start: the method whose final policy with the same seed this one starts from.
+        seeds: the seeds of its runs; empty for those of the whole comparison.
     """
 
     name: str
@@ -38,10 +37,10 @@ class Comparison:
     """All methods, with what their runs have in common.
 
     Attributes:
-        seeds: of the runs, at least one.
-        training: overrides of every run of `cgpo.train`.
-        evaluation: overrides of every run of `cgpo.evaluate`; `None` for no such runs.
-        methods: by name, in the order of tables.
+        seeds: the seeds of the runs, at least one.
+        training: the overrides of every `cgpo train`.
+        evaluation: the overrides of every `cgpo evaluate`; `None` for no evaluations.
+        methods: the methods by name, in the order of tables.
     """
 
     seeds: tuple[int, ...]
@@ -50,16 +49,21 @@ class Comparison:
     methods: Mapping[str, Method] = field(default_factory=dict[str, Method])
 
     def seeds_of(self, method: Method) -> tuple[int, ...]:
-        """The seeds of a method's runs."""
+        """Returns the seeds of a method's runs."""
         return method.seeds or self.seeds
 
 
-def comparison_of(config: ReproduceConfig) -> Comparison:
-    """The comparison that a configuration describes."""
+def read_comparison(config: ReproduceConfig) -> Comparison:
+    """Reads the comparison that a configuration describes."""
     own = config.overrides
     methods = {
         name: Method(
-            name, entry.title or name, entry.overrides or (), entry.path, entry.start, tuple(dict.fromkeys(entry.seeds or ()))
+            name,
+            entry.title or name,
+            entry.overrides or (),
+            entry.path,
+            entry.start,
+            tuple(dict.fromkeys(entry.seeds or ())),
         )
         for name, entry in config.methods.items()
         if entry is not None
@@ -69,20 +73,21 @@ def comparison_of(config: ReproduceConfig) -> Comparison:
 
 
 EVALUATION = "evaluation"
-"""The folder of the evaluations, beside those of the methods."""
+"""The folder of the evaluations, beside the folders of the methods."""
 RECORD = "job.json"
+"""The suffix of the file that records a job's command, beside its folder."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A command that leaves a folder.
+    """A command that makes a folder.
 
     Attributes:
-        verb: of `cgpo`, such as `train`.
-        overrides: its arguments, but for the folder.
-        folder: where its run lies.
-        result: the file that is there exactly when it ended well.
-        after: folders of the jobs that must have ended before.
+        verb: a verb of `cgpo`, such as `train`.
+        overrides: its arguments except the folder.
+        folder: the folder of its run.
+        result: the file that exists exactly if the command succeeded.
+        after: the folders of the jobs that must end before it starts.
     """
 
     verb: str
@@ -93,21 +98,21 @@ class Job:
 
     @property
     def arguments(self) -> list[str]:
-        """What follows `cgpo`."""
+        """The words after `cgpo` on the command line."""
         return [self.verb, *self.overrides, f"hydra.run.dir={self.folder}"]
 
     @property
     def done(self) -> bool:
-        """Whether its result is there."""
+        """Whether the command has succeeded."""
         return (self.folder / self.result).is_file()
 
 
-def jobs_of(comparison: Comparison, folder: Path) -> list[Job]:
-    """All jobs, in an order in which each may follow those before it.
+def plan_jobs(comparison: Comparison, folder: Path) -> list[Job]:
+    """Lists all jobs in an order in which each can follow those before it.
 
     Args:
         comparison: what is compared.
-        folder: under which the runs lie, `<method>/seed_<n>`.
+        folder: the folder of the runs, which are made as `<method>/seed_<n>`.
     """
     training = [
         _training(comparison, method, seed, folder)
@@ -115,7 +120,7 @@ def jobs_of(comparison: Comparison, folder: Path) -> list[Job]:
         if method.path is None
         for seed in comparison.seeds_of(method)
     ]
-    # Seed by seed, so that what the methods share is made while others train, and those that others wait for first.
+    # Seed by seed, so that shared artifacts are made while others train; first the runs that others wait for.
     awaited = {needed for job in training for needed in job.after}
     training.sort(key=lambda job: (job.folder.name, job.folder not in awaited))
     if comparison.evaluation is None:
@@ -124,7 +129,7 @@ def jobs_of(comparison: Comparison, folder: Path) -> list[Job]:
 
 
 def run_folder(folder: Path, method: Method, seed: int) -> Path:
-    """Of a method's run."""
+    """Returns the folder of a method's run."""
     return folder / method.name / f"seed_{seed}"
 
 
@@ -144,7 +149,7 @@ def _training(comparison: Comparison, method: Method, seed: int, folder: Path) -
 
 
 def _evaluation(comparison: Comparison, overrides: Sequence[str], seed: int, folder: Path) -> Job:
-    """All methods that have a run of this seed, side by side on the same prompts."""
+    """Makes the job that evaluates all methods with a run of this seed on the same prompts."""
     policies: dict[str, str] = {}
     after: list[Path] = []
     for method in comparison.methods.values():
@@ -165,11 +170,7 @@ def _evaluation(comparison: Comparison, overrides: Sequence[str], seed: int, fol
 
 
 def prepare(job: Job) -> None:
-    """Makes room for a job: what an interrupted one left is put aside, not lost.
-
-    Raises:
-        UserError: the folder holds the run of another command.
-    """
+    """Makes an empty folder for a job, renaming what an interrupted one left, and records the command."""
     if job.folder.exists() and any(job.folder.iterdir()):
         for number in range(1, 1000):
             aside = job.folder.with_name(f"{job.folder.name}.interrupted-{number}")
@@ -181,10 +182,10 @@ def prepare(job: Job) -> None:
 
 
 def check_unchanged(jobs: Sequence[Job]) -> None:
-    """Asserts that what is there already was made by the same commands.
+    """Checks that finished jobs were run with the same commands.
 
     Raises:
-        UserError: naming the folder and what differs.
+        UserError: one was not; the message names the folder and what differs.
     """
     for job in jobs:
         if not job.done:

@@ -1,4 +1,4 @@
-"""What came of a comparison, as data: everything that the document says is worked out from it."""
+"""The results of a comparison as data, from which everything in the document is computed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from cgpo.errors import UserError
 from cgpo.files import write_atomically
@@ -20,19 +20,20 @@ from cgpo.statistics import Interval, mean_interval
 
 FILE = "comparison.jsonl"
 DIGITS = 4
+"""Decimals that are kept."""
 KEPT = ("success", "reward", "kl", "learned_reward")
-"""Numbers of the evaluations on the way."""
+"""Numbers of the evaluations during training."""
 EVALUATED = ("success", "reward", "kl", "length", "win_rate", "violation_rate")
 """Numbers of the final policies' evaluation."""
 
 
 def collect(comparison: Comparison, folder: Path, command: str) -> dict[str, Any]:
-    """All that the document needs of the runs, which are all there.
+    """Collects all that the document needs from the runs, all of which are finished.
 
     Args:
         comparison: what was compared.
-        folder: under which the runs lie.
-        command: that made them.
+        folder: the folder of the runs.
+        command: the command that made them.
     """
     methods = {name: _method(comparison, method, folder) for name, method in comparison.methods.items()}
     evaluations = comparison.seeds if comparison.evaluation is not None else ()
@@ -81,7 +82,7 @@ def _evaluation(folder: Path, seed: int) -> dict[str, Any]:
 
 
 def _values(tasks: Mapping[str, Any]) -> dict[str, Any]:
-    """The numbers that the document draws on, without their intervals over prompts."""
+    """Keeps the numbers that the document uses, without their intervals over prompts."""
     return {
         task: {
             mode: {name: value for name in EVALUATED if (value := _value(modes[mode].get(name))) is not None}
@@ -93,16 +94,16 @@ def _values(tasks: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _value(number: Any) -> Any:
-    if isinstance(number, Mapping) and "value" not in number:
-        return {name: value for name, inner in number.items() if (value := _value(inner)) is not None}
-    return _rounded(number["value"]) if number else None
+    if number is None:
+        return None
+    if "value" in number:
+        return _rounded(number["value"])
+    return {name: value for name, inner in number.items() if (value := _value(inner)) is not None}
 
 
 def _rounded(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _rounded(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_rounded(inner) for inner in value]
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_rounded(inner) for inner in cast("Sequence[Any]", value)]
     return round(value, DIGITS) if isinstance(value, float) else value
 
 
@@ -116,17 +117,22 @@ def _processor() -> str:
 
 @dataclass(frozen=True)
 class Curve:
-    """A number over the updates of a method's runs: means over the seeds, with intervals."""
+    """A number over the updates of a method's runs.
+
+    Attributes:
+        steps: the updates.
+        values: the mean over the seeds at each of them, with its interval.
+    """
 
     steps: Sequence[int]
     values: Sequence[Interval]
 
 
 class Results:
-    """Questions about the collected data.
+    """The collected data with the questions that the document asks of it.
 
     Args:
-        data: what `collect` gave.
+        data: what `collect` returned.
     """
 
     def __init__(self, data: Mapping[str, Any]) -> None:
@@ -134,27 +140,27 @@ class Results:
 
     @property
     def tasks(self) -> list[str]:
-        """All tasks, in the order of the runs."""
+        """The names of all tasks, in the order of the runs."""
         return list(dict.fromkeys(task for run in self._runs() for task in run["curves"]))
 
     def has(self, *methods: str) -> bool:
-        """Whether all of these methods were compared."""
+        """Tells whether all of these methods were compared."""
         return all(method in self.data["methods"] for method in methods)
 
     def present(self, methods: Sequence[str]) -> list[str]:
-        """Those of the methods that were compared."""
+        """Returns those of the methods that were compared."""
         return [method for method in methods if self.has(method)]
 
     def title(self, method: str) -> str:
-        """A method's name in tables."""
+        """Returns a method's name in tables."""
         return self.data["methods"][method]["title"]
 
     def seconds(self) -> float:
-        """Of all runs, one after the other."""
+        """Adds up the seconds of all runs."""
         return sum(run["seconds"] for run in self._runs())
 
     def curve(self, method: str, task: str, name: str) -> Curve | None:
-        """A number of held-out responses over a method's runs; `None` where it has no such runs."""
+        """Returns a number of held-out responses over a method's runs, or `None` if it has no such runs."""
         runs = [run["curves"].get(task, {}).get(name) for run in self.data["methods"][method]["runs"]]
         found = [run for run in runs if run]
         if not found:
@@ -164,44 +170,48 @@ class Results:
         return Curve(steps, values)
 
     def of_seeds(self, method: str, task: str, *keys: str) -> dict[int, float]:
-        """Seed → a number of the final policy's evaluation, such as `"sampled", "success"`."""
+        """Returns for each seed a number of the final policy's evaluation, such as `"sampled", "success"`."""
         found: dict[int, float] = {}
         for evaluation in self.data["evaluations"]:
             value: Any = evaluation["policies"].get(method, {}).get(task)
             for key in keys:
-                value = value.get(key) if isinstance(value, Mapping) else None
+                value = cast("Mapping[str, Any]", value).get(key) if isinstance(value, Mapping) else None
             if value is not None:
                 found[evaluation["seed"]] = value
         return found
 
     def mean(self, method: str, task: str, *keys: str) -> Interval | None:
-        """The mean over the seeds of a number of the final policy's evaluation."""
+        """Returns the mean over the seeds of a number of the final policy's evaluation."""
         values = self.of_seeds(method, task, *keys)
         return mean_interval(list(values.values())) if values else None
 
     def over_tasks(self, method: str, *keys: str) -> dict[int, float]:
-        """Seed → the mean over all tasks that have the number."""
+        """Returns for each seed the mean of a number over all tasks that have it."""
         by_task = [values for task in self.tasks if (values := self.of_seeds(method, task, *keys))]
-        seeds = set.intersection(*(set(values) for values in by_task)) if by_task else set[int]()
-        return {seed: sum(values[seed] for values in by_task) / len(by_task) for seed in sorted(seeds)}
+        seeds = sorted(seed for seed in (by_task[0] if by_task else ()) if all(seed in values for values in by_task))
+        return {seed: sum(values[seed] for values in by_task) / len(by_task) for seed in seeds}
 
     def difference(self, method: str, other: str, task: str, *keys: str) -> Interval | None:
-        """The mean over the seeds of what `method` has more than `other`, each seed's two paired."""
-        return paired(self.of_seeds(method, task, *keys), self.of_seeds(other, task, *keys))
+        """Returns the mean over the seeds of a number of `method` minus that of `other`, paired by seed."""
+        return paired_difference(self.of_seeds(method, task, *keys), self.of_seeds(other, task, *keys))
 
     def _runs(self) -> Iterator[Mapping[str, Any]]:
         for method in self.data["methods"].values():
             yield from method["runs"]
 
 
-def paired(first: Mapping[int, float], second: Mapping[int, float]) -> Interval | None:
-    """The mean difference of numbers with the same seed; `None` where no seed has both."""
+def paired_difference(first: Mapping[int, float], second: Mapping[int, float]) -> Interval | None:
+    """Returns the mean difference, first minus second, over the seeds that both have; `None` if there are none."""
     seeds = sorted(first.keys() & second.keys())
     return mean_interval([first[seed] - second[seed] for seed in seeds]) if seeds else None
 
 
 def save(data: Mapping[str, Any], folder: Path) -> Path:
-    """Writes the data atomically and gives its file: a line on the whole, then one a method, run and evaluation."""
+    """Writes the data atomically, one line about the whole, then one a method, run and evaluation.
+
+    Returns:
+        The file.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / FILE
     write_atomically(file, "".join(f"{json.dumps(line)}\n" for line in _lines(data)))
@@ -220,7 +230,7 @@ def _lines(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def load(folder: Path) -> Results:
-    """The data that was saved in a folder.
+    """Loads the data that was saved in a folder.
 
     Raises:
         UserError: there is none.

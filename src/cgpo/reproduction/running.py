@@ -1,4 +1,4 @@
-"""Running jobs, several at a time, each a process of its own; what is done is not repeated."""
+"""Runs jobs as processes, several at a time; finished jobs are not repeated."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,9 +23,9 @@ class Runner:
     """Runs jobs as processes, on one thread each.
 
     Args:
-        workers: processes at a time.
-        announce: told, in a line, what ended and how long it took.
-        command: what a job's arguments are given to.
+        workers: the number of processes at a time.
+        announce: gets a line about each job that ends, and how long it took.
+        command: the command that a job's arguments are appended to.
     """
 
     def __init__(self, workers: int, announce: Announce, command: Sequence[str]) -> None:
@@ -36,18 +36,18 @@ class Runner:
         self._stopped = False
 
     def run(self, jobs: Sequence[Job], folder: Path) -> None:
-        """Runs what is not done yet; a job that fails ends alone, and those that wait for it are not begun.
+        """Runs the jobs that are not done yet; a job that fails stops only those that wait for it.
 
         Args:
-            jobs: each after those that it waits for.
-            folder: of all of them.
+            jobs: the jobs, each after those that it waits for.
+            folder: the folder of all of them.
 
         Raises:
-            UserError: a folder holds the run of another command, another process is at work in `folder`, or, after
-                all else has ended, a job failed.
+            UserError: a folder has the run of another command, another process is at work in `folder`, or, once all
+                others have ended, a job failed.
         """
         check_unchanged(jobs)
-        with _alone(folder) as self._lock:
+        with _locked(folder) as self._lock:
             self._run(jobs)
 
     def _run(self, jobs: Sequence[Job]) -> None:
@@ -77,10 +77,10 @@ class Runner:
             raise UserError(_complaint(failed, waiting))
 
     def _one(self, job: Job) -> float:
-        """Seconds that the job took."""
+        """Runs a job and returns the seconds that it took."""
         prepare(job)
         start = time.perf_counter()
-        # An earlier attempt's lines stay.
+        # Appending keeps the lines of an earlier attempt.
         with log_of(job).open("ab") as log:
             if self._stopped:
                 return 0.0
@@ -91,7 +91,7 @@ class Runner:
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"},
                 start_new_session=True,
-                # It keeps the folder locked even if this process is killed.
+                # The job keeps the folder locked even if this process is killed.
                 pass_fds=[self._lock.fileno()],
             )
             self._running.add(process)
@@ -112,7 +112,7 @@ class Runner:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[IO[bytes]]:
+def _locked(folder: Path) -> Generator[IO[bytes]]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("ab") as file:
         try:
@@ -125,7 +125,7 @@ def _alone(folder: Path) -> Iterator[IO[bytes]]:
 
 
 def log_of(job: Job) -> Path:
-    """The file with what a job printed."""
+    """Returns the file with the output of a job."""
     return job.folder.with_name(f"{job.folder.name}.log")
 
 
