@@ -76,7 +76,7 @@ def test_a_plan_as_a_table(tmp_path: Path) -> None:
             "error: trainer.tensor_parallel is 3: it must divide the 8",
         ),
         ([], "error: artifact:warmup is not made yet, so that its size is not known: "),
-        (["-m"], "error: -m: this command has no sweeps"),
+        (["-m"], "error: -m: cgpo plan has no sweeps"),
     ],
 )
 def test_plans_that_cannot_be_made(tmp_path: Path, line: list[str], said: str) -> None:
