@@ -4,13 +4,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from cgpo.build.benchmarking import benchmark_plan, build_benchmarks
-from cgpo.build.plan import resolved
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig
+from tests.config.reading import read
 from tests.end_to_end.tiny import cgpo
 
+from cgpo.build.benchmarks import build_benchmarks, require_lm_eval
+from cgpo.config import BenchmarkConfig
 from cgpo.errors import UserError
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -19,58 +17,38 @@ ROWS = {"gsm8k": 7473, "math": 5, "mbpp": 374, "humaneval": 164, "arc": 1119, "t
 HAS_HARNESS = find_spec("lm_eval") is not None
 
 
-def composed(*overrides: str) -> DictConfig:
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), version_base=None):
-        return compose("benchmark", ["model.path=any/model", *overrides])
+def read_benchmarks(*overrides: str) -> BenchmarkConfig:
+    config = read("model.path=any/model", *overrides, command="benchmark")
+    assert isinstance(config, BenchmarkConfig)
+    return config
 
 
 def test_all_are_all_there_are() -> None:
-    assert list(composed("benchmarks=all").benchmarks) == NAMES
+    assert list(read_benchmarks("benchmarks=all").benchmarks) == NAMES
     files = {path.stem for path in (CONF / "benchmarks").glob("*.yaml")}
     assert files == {*NAMES, "all", "none"}
 
 
 @pytest.mark.parametrize("name", ROWS)
 def test_the_public_file_of_each_is_read(shared: Path, name: str) -> None:
-    plan = resolved(composed(f"benchmarks={name}", f"data_dir={shared / 'data'}"))
+    plan = read_benchmarks(f"benchmarks={name}", f"data_dir={shared / 'data'}")
     benchmarks, documents = build_benchmarks(plan)
     assert list(benchmarks) == [name]
     assert len(documents[name].rows) == ROWS[name]
 
 
 def test_the_hub_needs_no_file() -> None:
-    benchmarks, documents = build_benchmarks(resolved(composed("benchmarks=[math,arc]", "data_dir=null")))
+    benchmarks, documents = build_benchmarks(read_benchmarks("benchmarks=[math,arc]", "data_dir=null"))
     assert [list(benchmark.tasks) for benchmark in benchmarks.values()] == [["hendrycks_math"], ["arc_challenge"]]
     assert documents == {}
 
 
-@pytest.mark.parametrize(
-    ("overrides", "message"),
-    [
-        (["benchmarks=none"], r"benchmarks is missing: choose arc, gsm8k, or a list of them"),
-        (["limit=0"], "limit is 0: it must be a whole number above 0, or null for all"),
-        (["limit=0.5"], "limit is 0.5"),
-        (["num_fewshot=-1"], "num_fewshot is -1"),
-        (["batch_size=many"], "batch_size is 'many': it must be a whole number above 0, or auto"),
-        (["chat_template=1"], "chat_template is 1: it must be true or false"),
-        (["model.path=./nowhere"], r"model\.path: \./nowhere"),
-        (["model.dtype=int8"], "model.dtype is .int8.: choose float32"),
-        (["+benchmarks.gsm8k.files=x"], r"benchmarks\.gsm8k\.files: Benchmark takes no such argument"),
-        (["+sandbox.time=3"], r"sandbox\.time: Sandbox takes no such argument"),
-    ],
-)
-def test_a_wrong_value_is_named(overrides: list[str], message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        benchmark_plan(composed("benchmarks=gsm8k", *overrides), ["gsm8k", "arc"])
-
-
 def test_a_missing_folder_or_file_is_named(tmp_path: Path) -> None:
-    plan = resolved(composed("benchmarks=gsm8k", f"data_dir={tmp_path / 'none'}"))
+    plan = read_benchmarks("benchmarks=gsm8k", f"data_dir={tmp_path / 'none'}")
     with pytest.raises(UserError, match=r"there is no such folder; name the folder .* data_dir=null"):
         build_benchmarks(plan)
     with pytest.raises(UserError, match=r"benchmarks\.gsm8k\.file: .*train\.jsonl: no such file"):
-        build_benchmarks({**plan, "data_dir": str(tmp_path)})
+        build_benchmarks(read_benchmarks("benchmarks=gsm8k", f"data_dir={tmp_path}"))
 
 
 def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
@@ -83,7 +61,7 @@ def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
 @pytest.mark.skipif(HAS_HARNESS, reason="the extra lm-eval is installed")
 def test_without_the_extra_it_is_named() -> None:
     with pytest.raises(UserError, match=r"lm-eval, .* is missing: pip install 'cgpo\[lm-eval\]'"):
-        benchmark_plan(composed("benchmarks=gsm8k"), ["gsm8k"])
+        require_lm_eval()
 
 
 @pytest.mark.skipif(not HAS_HARNESS, reason="needs the extra lm-eval: pip install -e '.[lm-eval]'")

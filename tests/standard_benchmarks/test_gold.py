@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cgpo.build.benchmarking import benchmark_plan, build_benchmarks
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
+from tests.config.reading import read
 
+from cgpo.build.benchmarks import build_benchmarks
 from cgpo.sandbox.sandbox import Sandbox
 from cgpo.standard_benchmarks.programs import programs_in_sandbox
 from cgpo.standard_benchmarks.run import HarnessResults, HarnessSettings, run_harness
@@ -18,7 +17,6 @@ from cgpo.standard_benchmarks.tasks import load_tasks
 lm_eval = pytest.importorskip("lm_eval", reason="needs the extra lm-eval: pip install -e '.[lm-eval]'")
 from lm_eval.api.model import LM  # noqa: E402
 
-ROOT = Path(__file__).parents[2]
 Answer = Callable[[Mapping[str, Any]], str]
 
 
@@ -53,11 +51,9 @@ def ask(shared: Path, sandbox: Sandbox) -> Callable[..., HarnessResults]:
     """Asks a model the questions of one of our benchmarks."""
 
     def ask(name: str, model: LM, asking: HarnessSettings) -> HarnessResults:
-        GlobalHydra.instance().clear()
-        with initialize_config_dir(str(ROOT / "conf"), version_base=None):
-            paths = [f"data_dir={shared / 'data'}", "model.path=any/model"]
-            plan = benchmark_plan(compose("benchmark", [f"benchmarks={name}", *paths]), [])
-        benchmarks, documents = build_benchmarks(plan)
+        paths = [f"data_dir={shared / 'data'}", "model.path=any/model"]
+        config = read(f"benchmarks={name}", *paths, command="benchmark")
+        benchmarks, documents = build_benchmarks(config)
         with programs_in_sandbox(sandbox):
             return run_harness(model, load_tasks(benchmarks, documents), asking)
 

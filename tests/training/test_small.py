@@ -15,7 +15,7 @@ from cgpo.evaluation.held_out import Evaluation
 from cgpo.training.fit import fastest_threads
 from cgpo.training.schedule import WarmupCosine
 from cgpo.training.steps import Steps
-from cgpo.training.summary import findings, show, summarise, write_summary
+from cgpo.training.summary import findings, summarise, summary_view, write_summary
 
 
 def test_the_rate_rises_then_falls_along_a_cosine() -> None:
@@ -145,9 +145,10 @@ def test_the_summary_keeps_facts_and_leaves_out_the_way() -> None:
 
 def test_the_table_shows_every_judge() -> None:
     console = Console(record=True, width=160, file=StringIO())
-    show(summarise({"chat": {"before": evaluation(1.0, None, 0.5), "after": evaluation(2.0, 0.75, 0.25)}}, {}), console)
+    labelled = {"before": evaluation(1.0, None, 0.5), "after": evaluation(2.0, 0.75, 0.25)}
+    console.print(summary_view(summarise({"chat": labelled}, {})))
     text = console.export_text()
-    for part in ("chat", "– → 0.75", "+1.00 → +2.00", "1.50", "length 0.50 → 0.25"):
+    for part in ("chat", "– → 0.75", "+1.00 → +2.00", "1.50", "  length", "0.50 → 0.25"):
         assert part in text
 
 
@@ -157,7 +158,7 @@ def test_further_measures_have_a_line_of_their_own() -> None:
         "before": evaluation(1.0, 0.5, measures={"referee_loss": 3.5}),
         "after": evaluation(1.0, 0.5, measures={"referee_loss": 2.25}),
     }
-    show(summarise({"word": changed, "ending": changed}, {}), console)
+    console.print(summary_view(summarise({"word": changed, "ending": changed}, {})))
     assert "referee_loss: word 3.50 → 2.25, ending 3.50 → 2.25" in console.export_text()
 
 

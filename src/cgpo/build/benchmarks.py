@@ -12,14 +12,22 @@ from cgpo.standard_benchmarks import Benchmark
 from cgpo.standard_benchmarks.benchmark import Documents
 
 
+def require_lm_eval() -> None:
+    """Asserts that the extra `lm-eval` is installed.
+
+    Raises:
+        UserError: it is not.
+    """
+    if find_spec("lm_eval") is None:
+        raise UserError("lm-eval, which asks and scores the benchmarks, is missing: pip install 'cgpo[lm-eval]'")
+
+
 def build_benchmarks(config: BenchmarkConfig) -> tuple[dict[str, Benchmark], dict[str, Documents]]:
     """The benchmarks of a configuration, and the documents of those that are read from files.
 
     Raises:
-        UserError: a benchmark cannot be made, a file is not what it should be, or the extra `lm-eval` is missing.
+        UserError: a benchmark cannot be made, or a file is not what it should be.
     """
-    if find_spec("lm_eval") is None:
-        raise UserError("lm-eval, which asks and scores the benchmarks, is missing: pip install 'cgpo[lm-eval]'")
     benchmarks: dict[str, Benchmark] = make(config.benchmarks)
     folder = config.data_dir
     if folder is None:

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from omegaconf import DictConfig
 
-from cgpo.build.benchmarks import build_benchmarks
+from cgpo.build.benchmarks import build_benchmarks, require_lm_eval
 from cgpo.build.objects import make
 from cgpo.config import BenchmarkConfig
 from cgpo.files import write_atomically
@@ -43,6 +43,7 @@ def benchmark(config: BenchmarkConfig, composed: DictConfig, folder: Path, comma
     start = time.perf_counter()
     quiet()
     set_threads(config.threads)
+    require_lm_eval()
     benchmarks, documents = build_benchmarks(config)
     sandbox = make(config.sandbox)
     try:
