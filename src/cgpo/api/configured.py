@@ -10,8 +10,8 @@ from typing import Any, ParamSpec
 
 from omegaconf import DictConfig, OmegaConf
 
+from cgpo.api.calls import on_screen
 from cgpo.api.runs import Run, load_run
-from cgpo.api.screen import on_screen
 from cgpo.config import read_config
 from cgpo.errors import UserError
 from cgpo.progress import say

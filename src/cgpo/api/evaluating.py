@@ -12,10 +12,9 @@ from annotated_types import Ge
 from rich.console import Group, RenderableType
 from torch import nn
 
-from cgpo.api.arguments import check_call
+from cgpo.api.calls import check_call, on_screen
 from cgpo.api.models import Dtype, loaded_policy, local_path
 from cgpo.api.results import Result
-from cgpo.api.screen import on_screen
 from cgpo.build.devices import training_device
 from cgpo.build.policies import check_same_tokens
 from cgpo.config.policies import derived_names

@@ -13,9 +13,8 @@ import orjson
 from annotated_types import Ge
 from rich.console import RenderableType
 
-from cgpo.api.arguments import check_call
+from cgpo.api.calls import check_call, on_screen
 from cgpo.api.results import Result
-from cgpo.api.screen import on_screen
 from cgpo.errors import UserError
 from cgpo.files import read_json_lines
 from cgpo.judge_files.output import Output, check_output

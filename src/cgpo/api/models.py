@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from torch import Tensor, nn
 
 from cgpo import protocols
-from cgpo.api.screen import on_screen
+from cgpo.api.calls import on_screen
 from cgpo.build.artifacts import artifact_store
 from cgpo.build.devices import training_device
 from cgpo.config import ARTIFACT, compose, read_config

@@ -14,7 +14,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cgpo.api.arguments import check_call
+from cgpo.api.calls import check_call
 from cgpo.api.results import html_of, text_of
 from cgpo.errors import UserError
 from cgpo.reporting.content import content, named_runs

@@ -14,13 +14,12 @@ from lightning import Callback
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
-from cgpo.api.arguments import check_call
 from cgpo.api.beginning import alone, claim, find_begun, find_place, watching
+from cgpo.api.calls import check_call, on_screen
 from cgpo.api.configured import or_configuration
 from cgpo.api.models import Dtype, loaded_policy
 from cgpo.api.record import record_of
 from cgpo.api.runs import Run, load_run
-from cgpo.api.screen import on_screen
 from cgpo.config import Precision, Strategy
 from cgpo.errors import UserError
 from cgpo.policy.causal import CausalPolicy

@@ -1,16 +1,41 @@
-"""What a person sees while a public function is at work; everything is as it was afterwards."""
+"""What the public functions have in common: arguments that are checked, and a screen of their own while they work."""
 
 from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, get_type_hints
 
+from cgpo.bounds import complaint, fits
 from cgpo.distributed.rendezvous import find_rendezvous
+from cgpo.errors import UserError
 from cgpo.progress import SilentScreen, shown_on
 from cgpo.runs.process import LOUD, quiet
 from cgpo.terminal import Terminal
+
+
+def check_call(function: Callable[..., Any], given: Mapping[str, object]) -> None:
+    """Checks some arguments of a function by their annotations.
+
+    Args:
+        function: whose annotations say what they may be.
+        given: name → value.
+
+    Raises:
+        UserError: naming the function, the argument and what it must be.
+    """
+    hints = _hints(function)
+    for name, value in given.items():
+        if not fits(hints[name], value):
+            raise UserError(complaint(f"{function.__name__}.{name}", hints[name], value))
+
+
+@lru_cache
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    return get_type_hints(function, include_extras=True)
 
 
 @contextmanager
