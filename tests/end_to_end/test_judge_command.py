@@ -1,7 +1,6 @@
 """`cgpo judge` as a person types it."""
 
 import json
-import re
 import signal
 import subprocess
 import sys
@@ -10,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.end_to_end.tiny import cgpo
+from tests.end_to_end.tiny import cgpo, environment_in
+from tests.processes import Forked
 
 from cgpo.cli.main import find, run_verb
 
@@ -64,10 +64,10 @@ def test_a_file_is_judged_and_nothing_else_is_left(folder: Path) -> None:
     found = read(folder / "verdicts.jsonl")
     assert [{key: row[key] for key in given} for row, given in zip(found, ROWS, strict=True)] == ROWS
     assert [{name: v["outcome"] for name, v in row["verdicts"].items()} for row in found] == [
-        {"math": "satisfied", "false_refusal": "satisfied"},
-        {"math": "violated", "false_refusal": "satisfied"},
-        {"math": "violated", "false_refusal": "satisfied"},
-        {"math": "not_applicable", "false_refusal": "violated"},
+        {"math": "satisfied", "false_refusal_rules": "satisfied"},
+        {"math": "violated", "false_refusal_rules": "satisfied"},
+        {"math": "violated", "false_refusal_rules": "satisfied"},
+        {"math": "not_applicable", "false_refusal_rules": "violated"},
     ]
     assert found[2]["verdicts"]["math"]["reason"] == "no final answer in the form final_answer"
     assert [row["satisfied"] for row in found] == [True, False, False, False]
@@ -94,17 +94,10 @@ def slow(folder: Path) -> list[str]:
     return ["--config-dir", "conf", "judges=[slow]", "input=many.jsonl", "output=verdicts.jsonl", "chunk=1"]
 
 
-def begun(folder: Path, line: list[str], rows: int) -> subprocess.Popen[str]:
+def begun(folder: Path, line: list[str], rows: int) -> Forked:
     """The command with a judge that takes a second a row, once it has written some rows."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cgpo", "judge", *line],
-        cwd=folder,
-        env={"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(folder), "PAUSE": "1"},
-        stderr=subprocess.PIPE,
-        text=True,
-        # Where the tests run in the background Ctrl-C is ignored, and children would inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    environment = environment_in(folder, PYTHONPATH=str(folder), PAUSE="1")
+    process = Forked("cgpo", ["judge", *line], folder, environment)
     output = folder / "verdicts.jsonl"
     deadline = time.monotonic() + 120
     while not output.exists() or output.read_bytes().count(b"\n") < rows:
@@ -150,17 +143,6 @@ def test_ctrl_c_says_how_to_go_on(folder: Path, slow: list[str]) -> None:
     assert stderr == "stopped; the same command goes on with verdicts.jsonl where it was left\n"
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/judges.md"])
-def test_the_three_lines_of_python_that_are_shown(monkeypatch: pytest.MonkeyPatch, folder: Path, page: str) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
-    (code,) = (block for block in blocks if "judge_file" in block)
-    assert len([line for line in code.splitlines() if line]) == 3
-    monkeypatch.chdir(folder)
-    exec(code, names := {})
-    assert names["summary"]["judges"]["math"]["outcomes"]["satisfied"] == {"rows": 1, "rate": 0.25}
-    assert len(read(folder / "verdicts.jsonl")) == 4
-
-
 def test_the_example_makes_rows_that_are_judged_right(shared: Path, folder: Path) -> None:
     script = [sys.executable, str(ROOT / "examples/judge_rows.py"), str(shared / "data"), "made"]
     done = subprocess.run(script, cwd=folder, capture_output=True, text=True, timeout=60)
@@ -196,7 +178,9 @@ WRONG = {
     "judges=[math,safety] input=rows.jsonl output=o": [
         "judges.safety needs a language model: name one, judge_models.safety=FOLDER"
     ],
-    "judges=[safety] judge_models.safety=/none input=rows.jsonl output=o": ["judges.safety: /none: there is no such"],
+    "judges=[safety] judge_models.safety=/none input=rows.jsonl output=o": [
+        "judges.safety.model: /none: there is no such"
+    ],
     "judges=[safety] judge_models.safety=artifact:saftey input=rows.jsonl output=o": ["artifact:saftey: no recipe"],
     "-m judges=math,code input=rows.jsonl output=o": ["-m: cgpo judge has no sweeps"],
     "judges=[math] input=rows.jsonl output=o panel.on_error=vilated": ["panel.on_error is 'vilated': it must be undec"],
