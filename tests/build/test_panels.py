@@ -10,11 +10,25 @@ from typing import Any
 
 import pytest
 
-from cgpo.build.components import check_classes, try_to_make
-from cgpo.build.panels import build_panel, judge_version
+from cgpo.build.objects import make
+from cgpo.build.panels import build_panel
+from cgpo.build.panels import judge_version as version_of
+from cgpo.config import Component
+from cgpo.config.components import check_components, components
 from cgpo.errors import UserError
 from cgpo.judges.instruction_following import InstructionFollowingJudge
 from cgpo.types import Prompt, Sample
+
+
+def judge_version(config: dict[str, Any]) -> str:
+    return version_of(component(config))
+
+
+def component(config: dict[str, Any], key: str = "judges.mine") -> Component:
+    found = components(key, config)
+    assert isinstance(found, Component)
+    return found
+
 
 MATH = {"_target_": "cgpo.judges.math.judge.MathJudge", "form": None, "timeout": 3.0}
 
@@ -46,7 +60,10 @@ def test_a_version_is_of_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     importlib.invalidate_caches()
     before = judge_version({"_target_": "a_judge_of_ones_own.Mine"})
     assert judge_version({"_target_": "a_judge_of_ones_own.Mine"}) == before
-    elsewhere = {"_target_": "cgpo.judges.panel.process_judge.ProcessJudge", "judge": {"_target_": "a_judge_of_ones_own.Mine"}}
+    elsewhere = {
+        "_target_": "cgpo.judges.panel.process_judge.ProcessJudge",
+        "judge": {"_target_": "a_judge_of_ones_own.Mine"},
+    }
     before_elsewhere = judge_version(elsewhere)
     file.write_text("class Mine: pass\n")
     assert judge_version({"_target_": "a_judge_of_ones_own.Mine"}) != before
@@ -64,16 +81,13 @@ def test_where_a_model_lies_does_not_decide_its_verdicts() -> None:
 VERSIONS = """
 import json, sys
 from pathlib import Path
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
-from cgpo.config import config_folder
 from cgpo.build.panels import judge_version
+from cgpo.config import compose, read_config
 
 models = [f"judge_models.{name}={sys.argv[1]}/{name}" for name in ("false_refusal", "factuality", "safety")]
-with initialize_config_dir(str(config_folder()), version_base=None):
-    judges = OmegaConf.to_container(compose("train", ["judges=all", *models]).judges, resolve=True)
-assert judges["safety"]["model"] == f"{sys.argv[1]}/safety"
-print(json.dumps({name: judge_version(config) for name, config in judges.items()}))
+judges = read_config(compose("train", ["judges=all", *models]), "train", Path("run")).judges
+assert judges["safety"].arguments["model"] == f"{sys.argv[1]}/safety"
+print(json.dumps({name: judge_version(judge) for name, judge in judges.items()}))
 """
 
 
@@ -81,6 +95,7 @@ def test_a_version_is_the_same_in_every_process(tmp_path: Path) -> None:
     for name in ("false_refusal", "factuality", "safety"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "weights").write_text(name)
+        (tmp_path / name / "config.json").write_text("{}")
     command = [sys.executable, "-c", VERSIONS, str(tmp_path)]
     first, second = (
         subprocess.run(
@@ -100,14 +115,14 @@ def rows(*instructions: str) -> list[Sample]:
 def test_a_judge_in_a_process_of_its_own_is_a_matter_of_configuration() -> None:
     follows = {"_target_": "cgpo.judges.instruction_following.InstructionFollowingJudge", "_partial_": True}
     config = {"_target_": "cgpo.judges.panel.process_judge.ProcessJudge", "judge": {**follows, "strict": False}}
-    check_classes("judges.follows", config)
-    judge = try_to_make("judges.follows", config)
+    check_components(component(config))
+    judge = make(component(config))
     try:
         assert [verdict.outcome for verdict in judge.judge(rows("punctuation:no_comma"))] == ["satisfied"]
     finally:
         judge.close()
-    with pytest.raises(UserError, match=r"judges.follows: judge is to be made in another process: write _partial_"):
-        try_to_make("judges.follows", {**config, "judge": {**follows, "_partial_": False}})
+    with pytest.raises(UserError, match=r"judges.mine: judge is to be made in another process: write _partial_"):
+        make(component({**config, "judge": {**follows, "_partial_": False}}))
 
 
 def test_a_changed_setting_never_gets_an_old_verdict(tmp_path: Path) -> None:
@@ -118,7 +133,9 @@ def test_a_changed_setting_never_gets_an_old_verdict(tmp_path: Path) -> None:
     hits = []
     for strict in (True, False, True):
         config = {"_target_": "cgpo.judges.instruction_following.InstructionFollowingJudge", "strict": strict}
-        panel = build_panel(settings, {"follows": InstructionFollowingJudge(strict)}, {"follows": config})
+        panel = build_panel(
+            component(settings, "panel"), {"follows": InstructionFollowingJudge(strict)}, {"follows": component(config)}
+        )
         hits.append(panel.of(["follows"]).judge(rows("punctuation:no_comma")).cached["follows"])
         panel.close()
     assert hits == [0, 0, 1]

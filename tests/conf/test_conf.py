@@ -6,28 +6,25 @@ from typing import Any
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import OmegaConf, open_dict
+from omegaconf import OmegaConf
+from tests.config.reading import read
 from transformers import AutoModelForSequenceClassification
 
-from cgpo.build.artifacts import check_recipes
-from cgpo.build.components import make
-from cgpo.build.plan import Config, plan_of, resolved
+from cgpo.build.checks import check_recipes, check_run
+from cgpo.build.module import build_update
+from cgpo.build.objects import make, make_with
 from cgpo.build.tasks import build_experts, close_panels, load_prompts
-from cgpo.build.values import RULES, check_values
+from cgpo.config import TrainConfig, Value, choices, compose, config_folder, mapped
+from cgpo.config.components import components
 from cgpo.errors import UserError
+from cgpo.judges import Judge
 from cgpo.policy.causal import load_policy
-from cgpo.reproduction.jobs import comparison_of, jobs_of
-from cgpo.stages.artifacts import _replaced
+from cgpo.reproduction.jobs import plan_jobs, read_comparison
 from cgpo.stages.suite import SuitePolicy
 from cgpo.training.hardware import hardware_of
 from cgpo.training.loggers import wandb_logger
 
-CONF = Path(__file__).parents[2] / "conf"
-FILES = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.rglob("*.yaml"))
-GROUPS = ("data", "experiment", "judges", "logger", "model", "optimizer", "pipeline", "reward", "rollout", "tasks")
+CONF = config_folder()
 TASKS = ["general_chat", "instruction_following", "math_code", "engagement", "harmful_intent"]
 RULE_JUDGES = {"math", "code", "instruction_following"}
 LLM_JUDGES = {"false_refusal", "factuality", "safety"}
@@ -36,39 +33,33 @@ SMALL = [f"data.{task}.{size}={number}" for task in TASKS for size, number in ((
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    """For the name of an artifact a model that could be it, and has learnt nothing."""
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Value], Value]:
+    """Replaces the name of each artifact by a model that could be it, and has learnt nothing."""
     folder = tmp_path_factory.mktemp("tiny")
     policy = SuitePolicy(layers=1).load()
     policy.save(folder / "policy")
     reward = AutoModelForSequenceClassification.from_pretrained(folder / "policy", num_labels=1)
     torch.nn.Module.to(reward, "cpu").save_pretrained(folder / "reward")
     policy.tokenizer.save_pretrained(folder / "reward")
-    return lambda name: str(folder / ("reward" if name.startswith("reward") else "policy"))
+
+    def replace(_: str, value: Value) -> Value:
+        if not isinstance(value, str) or not value.startswith("artifact:"):
+            return "cpu" if value == "auto" else value
+        return str(folder / ("reward" if value.startswith("artifact:reward") else "policy"))
+
+    return lambda value: mapped(value, replace)
 
 
-def composed(*overrides: str, root: str = "train") -> Any:
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), version_base=None):
-        config = compose(root, [*overrides], return_hydra_config=True)
-    config.hydra.runtime.output_dir = "."
-    HydraConfig.instance().set_config(config)
-    with open_dict(config):
-        del config["hydra"]
-    return config
+def group(name: str, choice: str, key: str = "", root: str = "train") -> Any:
+    """What a choice configures, with components in it."""
+    found: Any = compose(root, [f"{name}={choice}"])[key or name]
+
+    return components(key or name, OmegaConf.to_container(found, resolve=False))
 
 
-def plan(*overrides: str) -> Config:
-    return plan_of(composed(*overrides), of_group("judges"))
-
-
-def of_group(group: str) -> list[str]:
-    return [file.split("/")[1] for file in FILES if file.startswith(f"{group}/")]
-
-
-def alone(group: str) -> list[str]:
+def alone(name: str) -> list[str]:
     """The choices that need no recipe of real size around them; those that do are tested in test_recipes.py."""
-    return [name for name in of_group(group) if name not in RECIPES]
+    return [choice for choice in choices(name) if choice not in RECIPES]
 
 
 @pytest.mark.parametrize(
@@ -83,179 +74,172 @@ def alone(group: str) -> list[str]:
     ],
 )
 def test_in_half_precision_the_sampler_is_not_taken_at_its_word(overrides: list[str], recomputed: bool) -> None:
-    assert plan(*overrides)["update"]["recompute_logprobs"] is recomputed
-
-
-def test_every_file_belongs_to_a_group_that_is_tested() -> None:
-    assert {file.split("/")[0] for file in FILES} == {
-        *GROUPS,
-        "architecture",
-        "benchmark",
-        "benchmarks",
-        "evaluate",
-        "hydra",
-        "judge",
-        "panel",
-        "plan",
-        "recipe",
-        "reproduce",
-        "reproduction",
-        "train",
-        "train_judge",
-        "trainer",
-        "weights",
-    }
+    assert build_update(read(*overrides)).recompute_logprobs is recomputed
 
 
 def companions(tasks: str) -> list[str]:
     """The data and rewards of tasks that are not of the suite."""
     if tasks.startswith("real"):
         return ["data=[gsm8k,mbpp,ifeval,xstest]", "reward=constant"]
-    return ["data=stories", "reward=stories"] if tasks.startswith("stories") else []
+    return ["data=stories", "reward=stories", "pipeline=stories", "model.path=any"] if "stories" in tasks else []
 
 
-@pytest.mark.parametrize("name", of_group("optimizer"))
+@pytest.mark.parametrize("name", choices("optimizer"))
 def test_optimizers(name: str) -> None:
-    found = plan(f"optimizer={name}")
-    check_values(found)
-    made = [make(task["optimizer"]) for task in found["tasks"].values()]
-    kind = {"ipo": "dpo", "slic": "dpo", "ppo_lagrangian": "lagrangian"}.get(name, name.replace("_", ""))
-    assert {type(optimizer).__name__.lower() for optimizer in made} == {kind}
-
-
-def test_ppo_without_a_critic_is_refused_at_start_up() -> None:
-    assert plan("optimizer=ppo")["update"]["critic_learning_rate"] > 0
-    with pytest.raises(UserError, match=r"update\.critic_learning_rate is null: PPO needs a critic"):
-        check_values(plan("optimizer=ppo", "update.critic_learning_rate=null"))
+    found: TrainConfig = read(f"optimizer={name}")
+    check_run(found)
+    made = [make(task.optimizer) for task in found.tasks.values()]
+    assert len({type(optimizer) for optimizer in made}) == 1
+    assert "optim:" in (CONF / f"optimizer/{name}.yaml").read_text(), "an optimizer brings its learning rate"
 
 
 def test_the_unified_reward_is_one_model_for_all_tasks() -> None:
-    found = plan("optimizer=ppo", "reward=unified", "judges=none")
-    check_values(found)
-    assert {reward["path"] for reward in found["reward"].values()} == {"artifact:reward_unified"}
+    found = read("optimizer=ppo", "reward=unified", "judges=none")
+    assert {reward.arguments["path"] for reward in found.reward.values()} == {"artifact:reward_unified"}
 
 
-def test_each_optimizer_has_weights_of_its_own() -> None:
-    assert of_group("weights") == of_group("optimizer")
-    rates = {name: plan(f"optimizer={name}")["weights"]["learning_rate"] for name in of_group("weights")}
-    for name, rate in rates.items():
-        assert RULES["weights.learning_rate"][0](rate)
-        assert plan(f"weights={name}")["weights"]["learning_rate"] == rate
+@pytest.mark.parametrize(
+    ("optimizer", "rate"),
+    [("crpg", 5e-4), ("crraft", 1e-4), ("codpo", 1e-4), ("ppo", 5e-4), ("raft", 2e-5), ("dpo", 1e-4)],
+)
+def test_each_optimizer_has_a_learning_rate_of_its_own(optimizer: str, rate: float) -> None:
+    assert read(f"optimizer={optimizer}").optim.learning_rate == rate
+    assert read(f"optimizer={optimizer}", "optim.learning_rate=3e-3").optim.learning_rate == 3e-3
 
 
-@pytest.mark.parametrize("name", of_group("reproduction"))
+@pytest.mark.parametrize("name", choices("reproduction"))
 def test_reproductions_are_made_of_runs_that_can_begin(name: str, tmp_path: Path) -> None:
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), version_base=None):
-        comparison = comparison_of(resolved(compose("reproduce", [f"reproduction={name}"])))
-    jobs = [job for job in jobs_of(comparison, tmp_path) if job.verb == "train"]
+    comparison = read_comparison(read(f"reproduction={name}", command="reproduce"))
+    jobs = [job for job in plan_jobs(comparison, tmp_path) if job.verb == "train"]
     assert len({job.folder for job in jobs}) == len(jobs) > 3
     for job in {job.overrides[:-1]: job for job in jobs}.values():
-        found = plan(*(o for o in job.overrides if not o.startswith("model.path='")))
-        assert [make(task["optimizer"]) for task in found["tasks"].values()]
+        found = read(*(override for override in job.overrides if not override.startswith("model.path='")))
+        assert [make(task.optimizer) for task in found.tasks.values()]
 
 
 @pytest.mark.parametrize("name", alone("tasks"))
 def test_tasks(name: str) -> None:
-    found = plan(f"tasks={name}", "judges=rules", *companions(name))
-    assert found["tasks"]
-    for task in found["tasks"].values():
-        make(task["optimizer"])
-        make(task["rollout"])
-        make(task["gold"])
+    judges = "[math,code,instruction_following,false_refusal_rules]" if name.startswith("real") else "all"
+    found: TrainConfig = read(f"tasks={name}", f"judges={judges}", *companions(name))
+    assert [note for note in found.notes if "that tasks list" in note] == []
+    for task in found.tasks.values():
+        make(task.optimizer)
+        make(task.rollout)
+        make(task.gold)
 
 
-@pytest.mark.parametrize("name", of_group("data"))
+@pytest.mark.parametrize("name", choices("data"))
 def test_data(name: str) -> None:
-    for key, config in composed(f"data={name}").data.items():
-        source = make(config)
-        path = config.get("path")
-        if path is None or Path(path).exists():
-            splits = source.load()
-            assert splits.train, key
+    for key, component in group("data", name).items():
+        component = components(key, {**{"_target_": component.target}, **component.arguments})
+        path = str(component.arguments.get("path")).replace("${data_dir}", "data")
+        source = make(component.given(path=path) if "path" in component.arguments else component)
+        if "path" not in component.arguments or Path(path).exists():
+            assert source.load().train, key
 
 
-@pytest.mark.parametrize("name", of_group("judges"))
-def test_judges(tiny: Callable[[str], str], name: str) -> None:
-    configs = OmegaConf.to_container(composed(f"judges={name}", "models_device=cpu").judges, resolve=True)
-    made = make(_replaced(configs, tiny))
+@pytest.mark.parametrize("name", choices("judges"))
+def test_judges(tiny: Callable[[Value], Value], name: str) -> None:
+    models = [f"judge_models.{judge}=artifact:judge" for judge in LLM_JUDGES]
+    found = compose("train", [f"judges={name}", *models, "models_device=cpu"])
+
+    configured: Any = {
+        str(k): components(f"judges.{k}", OmegaConf.to_container(v, resolve=True)) for k, v in found.judges.items()
+    }
+    made = make(tiny(configured))
     for judge in made.values():
-        assert callable(judge.judge)
-        if hasattr(judge, "close"):
-            judge.close()
+        assert isinstance(judge, Judge)
+        judge.close()
     assert bool(made) is (name != "none")
 
 
 @pytest.mark.parametrize("root", ["train", "judge"])
-@pytest.mark.parametrize("name", of_group("panel"))
+@pytest.mark.parametrize("name", choices("panel"))
 def test_panels(name: str, root: str) -> None:
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), version_base=None):
-        config: Any = OmegaConf.to_container(compose(root, [f"panel={name}"]).panel)
-    assert make({**config, "judges": {}}).names == ()
+    assert make_with(group("panel", name, root=root), judges={}).names == ()
 
 
 @pytest.mark.parametrize("name", alone("reward"))
-def test_rewards(tiny: Callable[[str], str], name: str) -> None:
-    configs = OmegaConf.to_container(composed(f"reward={name}", "models_device=cpu").reward, resolve=True)
-    assert all(callable(reward.score) for reward in make(_replaced(configs, tiny)).values())
+def test_rewards(tiny: Callable[[Value], Value], name: str) -> None:
+    configured = {
+        key: reward.given(device="cpu", quantization=None) if "path" in reward.arguments else reward
+        for key, reward in group("reward", name).items()
+    }
+    assert all(callable(reward.score) for reward in make(tiny(configured)).values())
 
 
 @pytest.mark.parametrize("name", alone("model"))
-def test_models(tiny: Callable[[str], str], name: str) -> None:
-    config: Any = OmegaConf.to_container(composed(f"model={name}").model)
-    path = tiny("policy" if config["path"] == "???" else config["path"].removeprefix("artifact:"))
-    assert load_policy(**{**config, "path": path}).context_length > 0
+def test_models(tiny: Callable[[Value], Value], name: str) -> None:
+    config = compose("train", [f"model={name}", "model.path=artifact:policy"]).model
+    assert load_policy(str(tiny(config.path)), config.dtype, config.gradient_checkpointing).context_length > 0
 
 
-@pytest.mark.parametrize("name", of_group("rollout"))
+@pytest.mark.parametrize("name", choices("rollout"))
 def test_rollouts(name: str) -> None:
-    assert make(composed(f"rollout={name}").rollout).max_new_tokens > 0
+    assert make(group("rollout", name)).max_new_tokens > 0
 
 
 @pytest.mark.parametrize("name", alone("pipeline"))
-def test_pipelines(name: str, tmp_path: Path) -> None:
-    referee = [f"referee={tmp_path}"] if name == "stories" else []
-    found: Any = OmegaConf.to_container(composed(f"pipeline={name}", *referee).pipeline, resolve=True)
-    check_recipes(found)
+def test_pipelines(name: str) -> None:
+    model = ["model.path=any", "tasks=stories", "data=stories", "reward=stories"] if name == "stories" else []
+    if name == "none":
+        model = ["model.path=any", "tasks=real_gsm8k", "data=gsm8k", "reward=constant", "judges=math"]
+    check_recipes(read(f"pipeline={name}", *model).pipeline)
 
 
-@pytest.mark.parametrize("name", of_group("trainer"))
+@pytest.mark.parametrize("name", choices("trainer"))
 def test_trainers(name: str) -> None:
-    config: Any = OmegaConf.to_container(composed(f"trainer={name}").trainer, resolve=True)
+    trainer = read(f"trainer={name}").trainer
+    assert (trainer.threads, trainer.resume) == ("auto", None)
     if name.startswith("gpu") and not torch.cuda.is_available():
         with pytest.raises(UserError, match=r"trainer.options: .*gpu"):
-            hardware_of(config)
+            hardware_of(trainer)
     else:
-        found = hardware_of(config)
         fixed = {"cpu": 1, "gpu": 1, "gpu_bf16": 1, "fsdp_8": 8, "fsdp_tp_4x8": 32}
-        assert found.processes == fixed.get(name, torch.cuda.device_count() or 2)
+        assert hardware_of(trainer).processes == fixed.get(name, torch.cuda.device_count() or 2)
 
 
-@pytest.mark.parametrize("name", of_group("logger"))
+@pytest.mark.parametrize("name", choices("logger"))
 def test_loggers(name: str) -> None:
-    config = composed(f"logger={name}").logger
-    assert set(config) <= {"wandb"}
-    for entry in config.values():
-        assert entry._target_ == f"{wandb_logger.__module__}.{wandb_logger.__name__}"
+    found = group("logger", name)
+    assert set(found) <= {"wandb"}
+    assert {logger.target for logger in found.values()} <= {f"{wandb_logger.__module__}.{wandb_logger.__name__}"}
 
 
 @pytest.mark.parametrize("name", alone("experiment"))
 def test_experiments(shared: Path, name: str) -> None:
-    found = plan(f"experiment={name}", f"model.path={shared}/models/stories260K")
-    check_values(found)
-    files = [source["path"] for source in found["data"].values() if "path" in source]
-    assert all(Path(file).is_file() for file in files), "the data is found beside the models"
+    line = [f"experiment={name}", f"model.path={shared}/models/stories260K", f"data_dir={shared}/data"]
+    found = read(*line)
+    check_run(found)
+    files = [source.arguments["path"] for source in found.data.values() if "path" in source.arguments]
+    assert all(Path(file).is_file() for file in files)
 
 
-@pytest.mark.parametrize("name", of_group("optimizer"))
-def test_stories_have_settings_for_each_optimizer(name: str) -> None:
-    found = plan("experiment=stories", f"optimizer={name}", "model.path=models/any")
-    assert found["weights"]["learning_rate"] == found["settings"][name]["learning_rate"]
-    assert found["updates"] == found["settings"][name]["updates"]
-    limits = {task: config["kl_max"] for task, config in found["tasks"].items()}
-    long, short = (found["settings"][name][key] for key in ("kl_max", "kl_max_ending"))
-    assert limits == {"word": long, "no_comma": long, "ending": short, "sentences": long}
+@pytest.mark.parametrize(
+    ("optimizer", "updates", "rate", "limits"),
+    [
+        ("crpg", 60, 1e-3, [100.0, 100.0, 100.0, 100.0]),
+        ("crraft", 90, 6e-4, [60.0, 60.0, 6.0, 60.0]),
+        ("codpo", 90, 3e-4, [100.0, 100.0, 100.0, 100.0]),
+        ("ppo", 60, 5e-4, [100.0, 100.0, 100.0, 100.0]),
+    ],
+)
+def test_stories_suit_each_optimizer(optimizer: str, updates: int, rate: float, limits: list[float]) -> None:
+    found = read("experiment=stories", f"optimizer={optimizer}", "model.path=models/any")
+    assert (found.updates, found.optim.learning_rate, found.optim.final_factor) == (updates, rate, 0.1)
+    assert [task.kl_max for task in found.tasks.values()] == limits
+    assert read("experiment=stories", f"optimizer={optimizer}", "model.path=m/any", "updates=3").updates == 3
+
+
+def test_what_suits_an_optimizer_is_found_in_ones_own_folder(tmp_path: Path) -> None:
+    for file, text in {
+        "experiment/mine.yaml": "# @package _global_\nupdates: 3\n",
+        "tuned/mine/crraft.yaml": "# @package _global_\nupdates: 4\n",
+    }.items():
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).write_text(text)
+    updates = [compose("train", ["experiment=mine", f"optimizer={o}"], [tmp_path]).updates for o in ("crpg", "crraft")]
+    assert updates == [3, 4]
 
 
 @pytest.mark.parametrize(
@@ -277,49 +261,28 @@ def test_stories_have_settings_for_each_optimizer(name: str) -> None:
     ],
 )
 def test_a_whole_run_is_put_together(
-    tiny: Callable[[str], str], override: str, chosen: set[str], tasks: str, names: list[str]
+    tiny: Callable[[Value], Value], override: str, chosen: set[str], tasks: str, names: list[str]
 ) -> None:
-    found = plan(override, f"tasks={tasks}", "rollout.max_new_tokens=8", *SMALL)
-    check_values(found)
-    named = {name: list(task["judges"]) for name, task in found["tasks"].items()}
-    whole = {**found, **{key: _replaced(found[key], tiny) for key in ("model", "reward", "judges")}}
+    found: TrainConfig = read(override, f"tasks={tasks}", "rollout.max_new_tokens=8", "models_device=cpu", *SMALL)
+    check_run(found)
+    resolved = {key: tiny(getattr(found, key)) for key in ("reward", "judges")}
+    whole = found.model_copy(update=resolved)
     said: list[str] = []
-    experts = build_experts(whole, load_prompts(whole), load_policy(**whole["model"]), said.append)
+    policy = load_policy(str(tiny(found.model.path)))
+    experts = build_experts(whole, load_prompts(whole), policy, said.append)
     try:
         assert [expert.name for expert in experts] == names
         for expert in experts:
-            assert list(expert.panel.names) == named[expert.name]  # pyright: ignore[reportAttributeAccessIssue]
-            assert set(named[expert.name]) <= chosen
+            assert tuple(expert.panel.names) == found.tasks[expert.name].judges
+            assert set(expert.panel.names) <= chosen
             assert (len(expert.prompts), len(expert.held_out)) == (4, 2)
         assert said == []
     finally:
         close_panels(experts)
 
 
-def test_overrides_of_one_task_reach_it_alone() -> None:
-    found = plan(
-        "+tasks.math_code.optimizer.factor_cap=2",
-        "tasks.math_code.kl_max=30",
-        "tasks.engagement.judges=[safety]",
-        "+tasks.engagement.rollout.temperature=0.5",
-    )
-    optimizers = {name: make(task["optimizer"]) for name, task in found["tasks"].items()}
-    assert {name for name, o in optimizers.items() if o.factor_cap == 2} == {"math_code"}
-    assert {name for name, o in optimizers.items() if o.kl_max == 30} == {"math_code"}
-    assert found["tasks"]["engagement"]["judges"] == ["safety"]
-    assert {name for name, task in found["tasks"].items() if task["rollout"]["temperature"] == 0.5} == {"engagement"}
-
-
-def test_a_task_can_have_an_optimizer_of_another_kind() -> None:
-    found = plan("+tasks.math_code.optimizer._target_=cgpo.optimizer.CRRAFT", "+tasks.math_code.optimizer.kl_max=5")
-    assert type(make(found["tasks"]["math_code"]["optimizer"])).__name__ == "CRRAFT"
-    assert type(make(found["tasks"]["engagement"]["optimizer"])).__name__ == "CRPG"
-
-
-def test_what_no_task_names_is_not_built() -> None:
-    found = plan("tasks=reasoning", "judges=all")
-    assert (set(found["judges"]), set(found["reward"]), set(found["data"])) == (
-        {"math", "code"},
-        {"helpfulness"},
-        {"math_code"},
-    )
+def test_every_judges_choice_has_the_name_of_its_key() -> None:
+    for name in choices("judges"):
+        text = (CONF / f"judges/{name}.yaml").read_text()
+        if "@package judges" in text:
+            assert f"\n{name}:\n" in text, name

@@ -10,11 +10,13 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
-from tests.conf.test_conf import CONF, TASKS, composed, of_group, plan
+from tests.conf.test_conf import CONF, TASKS
+from tests.config.reading import read
 
-from cgpo.build.models import named_models
-from cgpo.build.planning import job_of, planning_plan
-from cgpo.build.values import check_values
+from cgpo.build.checks import check_run
+from cgpo.build.devices import placed_run, training_device
+from cgpo.build.memory import job_of
+from cgpo.config import choices, named_models
 from cgpo.errors import UserError
 from cgpo.memory.estimate import estimate
 from cgpo.memory.shape import measure_shape
@@ -35,7 +37,7 @@ PUBLISHED = {
 
 
 def test_every_architecture_has_a_published_count() -> None:
-    assert sorted(of_group("architecture")) == sorted(PUBLISHED)
+    assert choices("architecture") == sorted(PUBLISHED)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -47,63 +49,56 @@ def test_architectures_have_the_published_number_of_parameters(name: str) -> Non
 @pytest.mark.parametrize("size", ["full", "tiny"])
 @pytest.mark.parametrize("name", RECIPES)
 def test_recipes_pass_the_checks_that_need_no_hub(name: str, size: str) -> None:
-    found = plan(f"experiment={name}", f"model.size={size}", "trainer=cpu")
-    check_values(found)
-    assert list(found["tasks"]) == TASKS
-    assert set(found["judges"]) == {"math", "code", "instruction_following", "false_refusal", "factuality", "safety"}
-    assert set(found["model"]) == {"path", "dtype", "gradient_checkpointing"}
-    on_hub = {key: path for key, path in named_models(found).items() if path and not path.startswith("artifact:")}
-    assert len(on_hub) == (5 if size == "full" else 0)
-    read = {source["path"] for source in found["data"].values() if "path" in source}
-    assert ("openai/gsm8k" in read) is (size == "full")
-    assert ("_target_" in found["data"].get("general_chat", {})) is (size == "tiny")
+    found = read(f"experiment={name}", f"model.size={size}", "trainer=cpu")
+    check_run(found)
+    assert list(found.tasks) == TASKS
+    assert set(found.judges) == {"math", "code", "instruction_following", "false_refusal", "factuality", "safety"}
+    paths = [found.model.path, *(path for _, path in named_models([found.reward, found.judges]))]
+    assert len([path for path in paths if not path.startswith("artifact:")]) == (5 if size == "full" else 0)
+    files = {source.arguments["path"] for source in found.data.values() if "path" in source.arguments}
+    assert ("openai/gsm8k" in files) is (size == "full")
+    assert ("general_chat" in found.data) is (size == "tiny")
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_fits_the_gpus_that_it_asks_for(name: str) -> None:
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), version_base=None):
-        config = compose("plan", [f"experiment={name}"])
-    job = job_of(planning_plan(config, of_group("judges")))
+    job = job_of(read(f"experiment={name}", command="plan"))
     assert job.policy.shape.parameters > 4e8
     assert estimate(job).peak < 0.9 * 80e9
 
 
 def test_the_largest_recipe_is_spread_over_four_nodes() -> None:
-    trainer = composed("experiment=llama_70b").trainer
+    trainer = read("experiment=llama_70b").trainer
     assert (trainer.strategy, trainer.devices, trainer.nodes, trainer.tensor_parallel) == ("fsdp", 8, 4, 8)
 
 
 def test_another_trainer_takes_the_place_of_a_recipes() -> None:
-    trainer = composed("experiment=llama_70b", "trainer=cpu").trainer
-    assert trainer.get("nodes", 1) == 1
-    assert trainer.options.accelerator == "cpu"
-
-
-def test_a_size_that_there_is_not_is_named() -> None:
-    with pytest.raises(UserError, match=r"model\.size is 'small': choose full, tiny"):
-        plan("experiment=qwen_0_5b", "model.size=small")
+    trainer = read("experiment=llama_70b", "trainer=cpu").trainer
+    assert trainer.nodes == 1
+    assert trainer.options["accelerator"] == "cpu"
 
 
 def test_where_models_lie_is_said_once_for_all() -> None:
-    found = plan("models_device=cuda:1")
-    models = [*found["reward"].values(), *(found["judges"][name] for name in ("safety", "factuality", "false_refusal"))]
-    assert {model["device"] for model in models} == {"cuda:1"}
+    found = read("models_device=cuda:1")
+    models = [*found.reward.values(), *(found.judges[name] for name in ("safety", "factuality", "false_refusal"))]
+    assert {model.arguments["device"] for model in models} == {"cuda:1"}
 
 
 def test_auto_is_the_device_that_the_process_trains_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_RANK", "3")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert {reward["device"] for reward in plan("trainer=gpu")["reward"].values()} == {"cuda:3"}
-    assert {reward["device"] for reward in plan("trainer=cpu")["reward"].values()} == {"cpu"}
+    for trainer, device in (("gpu", "cuda:3"), ("cpu", "cpu")):
+        found = read(f"trainer={trainer}")
+        found = placed_run(found, training_device(found.trainer))
+        assert {reward.arguments["device"] for reward in found.reward.values()} == {device}
 
 
 def test_quantization_without_its_library_is_refused_at_start_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cgpo.models.quantization.find_spec", {"torchao": None}.get)
     with pytest.raises(UserError, match=r"reward\.helpfulness\.quantization: int8 needs the package torchao: pip"):
-        check_values(plan("models_quantization=int8"))
-    with pytest.raises(UserError, match=r"reference_quantization is 'int3': choose null, int8 or int4"):
-        check_values(plan("reference_quantization=int3"))
+        check_run(read("models_quantization=int8"))
+    with pytest.raises(UserError, match=r"reference_quantization: int8 needs the package torchao: pip"):
+        check_run(read("reference_quantization=int8"))
 
 
 @pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="needs the extra `slurm`")

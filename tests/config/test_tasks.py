@@ -98,7 +98,9 @@ def test_judges_that_a_run_leaves_out_are_told_in_one_line(overrides: list[str],
 
 def test_a_chosen_judge_that_no_task_lists_is_told() -> None:
     found: TrainConfig = read("judges=[math,code,safety]", "tasks=reasoning")
-    assert found.notes == ("judges=safety: no task lists it, so that nobody asks it; tasks.math_code.judges=[safety]",)
+    assert found.notes == (
+        "judges that no task lists, so that nobody asks them: safety; tasks.math_code.judges=[safety]",
+    )
     assert read("judges=all", "tasks=reasoning").notes == ()
 
 

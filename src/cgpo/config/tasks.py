@@ -143,12 +143,11 @@ def without_unchosen_judges(config: R, chosen: Collection[str], overrides: Seque
     kept = {name: tuple(judge for judge in task.judges if judge in chosen) for name, task in config.tasks.items()}
     tasks = {name: task.model_copy(update={"judges": kept[name]}) for name, task in config.tasks.items()}
     found = config.model_copy(update={"tasks": tasks})
-    for judge in idle:
-        if judge in typed_names("judges", overrides):
-            task = next(iter(config.tasks))
-            found = found.noted(
-                f"judges={judge}: no task lists it, so that nobody asks it; tasks.{task}.judges=[{judge}]"
-            )
+    if unasked := [judge for judge in idle if judge in typed_names("judges", overrides)]:
+        task, names = next(iter(config.tasks)), ", ".join(unasked)
+        found = found.noted(
+            f"judges that no task lists, so that nobody asks them: {names}; tasks.{task}.judges=[{','.join(unasked)}]"
+        )
     told = "; ".join(f"{task} → {', '.join(missing)}" for task, missing in left_out.items())
     return found.noted(f"judges that tasks list and this run does not ask: {told}") if told else found
 
