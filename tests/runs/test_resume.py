@@ -44,16 +44,22 @@ def test_only_training_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_run_goes_on_as_it_was_begun(tmp_path: Path) -> None:
-    then = {"seed": 0, "weights": {"learning_rate": 0.1}, "trainer": {"devices": 1}, "callbacks": {"a": 1}}
+    then = {"seed": 0, "optim": {"learning_rate": 0.1}, "trainer": {"devices": 1}, "callbacks": {"a": 1}}
     (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(then)))
     check_same(tmp_path, OmegaConf.create({**then, "trainer": {"devices": 2}, "callbacks": {}}))
     for changed, said in (
-        ({"weights": {"learning_rate": 0.2}}, "weights.learning_rate is 0.2, but the run in {} was begun with 0.1: "),
+        ({"optim": {"learning_rate": 0.2}}, "optim.learning_rate is 0.2, but the run in {} was begun with 0.1: "),
         ({"extra": True}, "extra is True, but the run in {} was begun with None: "),
     ):
         with pytest.raises(UserError) as error:
             check_same(tmp_path, OmegaConf.create({**then, **changed}))
         assert str(error.value).startswith(said.format(tmp_path))
+
+
+def test_a_run_of_an_earlier_version_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("seed: 0\nweights: {learning_rate: 0.1}\nbaseline: golden\n")
+    with pytest.raises(UserError, match=r"an earlier version began this run, .* \(weights, baseline\): it cannot go on"):
+        check_same(tmp_path, OmegaConf.create({"seed": 0, "optim": {"learning_rate": 0.1}}))
 
 
 def test_other_commands_begin_anew() -> None:

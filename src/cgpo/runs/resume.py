@@ -12,6 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from cgpo.bounds import is_mapping
+from cgpo.config.renamed import RENAMED
 from cgpo.errors import UserError
 from cgpo.run_files import Run
 
@@ -56,6 +57,11 @@ def check_same(folder: Path, config: DictConfig) -> None:
     """
     then: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
     now: Any = OmegaConf.to_container(config, resolve=True)
+    if old := [key for key in RENAMED if key in then]:
+        raise UserError(
+            f"{folder}: an earlier version began this run, with keys that have other names by now ({', '.join(old)}): "
+            "it cannot go on; leave out trainer.resume for a new run, which may start from its policy, model.path=…"
+        )
     for key, (before, after) in _differences(then, now):
         if key.split(".")[0] not in MAY_DIFFER:
             raise UserError(
