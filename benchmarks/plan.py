@@ -39,7 +39,7 @@ print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 """A run that says at its end the most kB that it had in memory."""
 RESPONSES, ANSWER, PROMPT, MAX_TOKENS = 16, 64, 40, 2048
 RUN = [
-    *("trainer=cpu", "trainer.threads=1", "logger=none", "pipeline=none", "reference=null", "judges=none"),
+    *("trainer=cpu", "trainer.threads=1", "logger=none", "pipeline=none", "judges=none"),
     *("tasks=reasoning", "reward=constant", "tasks.math_code.reward=constant", "updates=2"),
     *(f"tasks.math_code.batch_size={RESPONSES // 4}", "tasks.math_code.responses_per_prompt=4"),
     *(f"rollout.max_new_tokens={ANSWER}", f"update.max_tokens={MAX_TOKENS}"),

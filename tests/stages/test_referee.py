@@ -73,7 +73,7 @@ def test_nothing_to_score(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("role", [RefereeLoss, RefereeAnnotator])
 def test_a_missing_folder_is_named_when_it_is_configured(tmp_path: Path, role: type) -> None:
-    with pytest.raises(UserError, match=r"there is no model folder .*/none; name one with referee=FOLDER") as caught:
+    with pytest.raises(UserError, match=r"/none: there is no such model folder$") as caught:
         role(str(tmp_path / "none"))
     assert "\n" not in str(caught.value)
 
@@ -84,6 +84,7 @@ def test_real_smoke_runs_and_says_that_nearly_everything_is_violated(shared: Pat
     run = tmp_path / "run"
     arguments = [
         f"model.path={shared}/models/{model}",
+        f"data_dir={shared}/data",
         f"hydra.run.dir={run}",
         "updates=1",
         "rollout.max_new_tokens=8",
@@ -114,7 +115,7 @@ def test_real_smoke_runs_and_says_that_nearly_everything_is_violated(shared: Pat
 def test_a_missing_referee_is_one_line(shared: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "cgpo.train", "experiment=stories", f"referee={tmp_path}/nothing"),
+            *(sys.executable, "-m", "cgpo.train", "experiment=stories", f"variables.referee={tmp_path}/nothing"),
             *(f"model.path={shared}/models/stories260K", f"hydra.run.dir={tmp_path}/run"),
         ],
         cwd=tmp_path,
@@ -123,6 +124,6 @@ def test_a_missing_referee_is_one_line(shared: Path, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert "there is no model folder" in done.stderr
+    assert f"callbacks.evaluation.measures.referee_loss.path: {tmp_path}/nothing: there is no such model folder" in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

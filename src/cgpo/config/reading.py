@@ -240,7 +240,8 @@ def check_run(config: TrainConfig) -> None:
     named: list[Value] = [config.model.path, *tasks, *parts]
     check_artifacts(config.pipeline, named)
     check_components(config.pipeline)
-    check_models(iter([("model.path", config.model.path), *named_models([*tasks, *parts])]))
+    recipes = list(config.pipeline.values())
+    check_models(iter([("model.path", config.model.path), *named_models([*tasks, *parts, *recipes])]))
     _check_recipes(config.pipeline)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
 
+from cgpo.config.references import require_model_path
 from cgpo.errors import UserError, first_line
 
 
@@ -83,24 +83,6 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
         UserError: there is none.
     """
     return load_pretrained(AutoTokenizer, path)
-
-
-def require_model_path(path: str) -> None:
-    """Checks that a path is a model folder, or could be a hub id.
-
-    Raises:
-        UserError: it is neither.
-    """
-    folder = Path(path)
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise UserError(f"{path}: this folder holds no config.json, so it is no transformers model")
-        try:
-            json.loads((folder / "config.json").read_text())
-        except json.JSONDecodeError as error:
-            raise UserError(f"{path}/config.json is not valid JSON: {error}") from error
-    elif path.startswith((".", "/", "~")) or path.count("/") > 1 or folder.is_file():
-        raise UserError(f"{path}: there is no such model folder")
 
 
 def require_on_hub(path: str) -> None:

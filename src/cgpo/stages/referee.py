@@ -11,6 +11,7 @@ from annotated_types import Ge
 from torch import Tensor
 
 from cgpo.bounds import ModelPath, Unit, check_arguments
+from cgpo.config.references import require_model_path
 from cgpo.errors import UserError
 from cgpo.policy.causal import CausalPolicy, load_policy
 from cgpo.policy.logprobs import batched_logprobs
@@ -40,6 +41,7 @@ class RefereeLoss:
         max_tokens: Annotated[int, Ge(1), Unit("tokens")] = 8192,
     ) -> None:
         check_arguments(RefereeLoss, locals())
+        require_model_path(path)
         self._path, self._dtype, self._max_tokens = path, dtype, max_tokens
 
     def score(self, samples: Sequence[Sample]) -> Tensor:
