@@ -80,6 +80,16 @@ class Run:
         """The names of the run's tasks, in the order of its configuration."""
         return list(self.config["tasks"])
 
+    @property
+    def judges(self) -> dict[str, list[str]]:
+        """The judges of each task: those that the task names and the run chose."""
+        chosen: Mapping[str, Any] = self.config.get("judges") or {}
+        judges: dict[str, list[str]] = {}
+        for name, task in self.config["tasks"].items():
+            named: Any = task.get("judges") or []
+            judges[name] = [judge for judge in ([named] if isinstance(named, str) else named) if judge in chosen]
+        return judges
+
     def samples(self) -> Iterator[dict[str, Any]]:
         """Reads `samples.jsonl` (`SampleLog` documents the keys) in the order in which the rows were written.
 

@@ -1,4 +1,4 @@
-"""What the page shows of a run, as plain containers."""
+"""What the report shows of a run, as plain containers, and which runs a user means by some folders."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from cgpo.run_files import Run, Series, load_run
 
 
 def named_runs(folders: Sequence[str | Path]) -> dict[str, Run]:
-    """The runs of some folders by name; a folder stands for all runs below it.
+    """Finds the runs of some folders and names them; a folder stands for all training runs below it.
 
-    A name is as much of the end of a folder's path as tells it from the others.
+    A run's name is the shortest end of its path that tells it from the others.
 
     Raises:
-        UserError: a folder holds no run, or a run is named twice.
+        UserError: a folder contains no run, or a run is named twice.
     """
-    found = [run.resolve() for folder in folders for run in _runs_of(Path(folder))]
+    found = [run.resolve() for folder in folders for run in _runs_in(Path(folder))]
     for folder in found:
         if found.count(folder) > 1:
             raise UserError(f"{folder}: this run is named twice; name each run once")
@@ -30,7 +30,7 @@ def named_runs(folders: Sequence[str | Path]) -> dict[str, Run]:
 
 
 def short_names(folders: Sequence[Path]) -> list[str]:
-    """The shortest ends of paths that tell all of them apart, equally many parts each."""
+    """Returns the shortest ends of paths that tell all of them apart, with equally many parts each."""
     most = max((len(folder.parts) for folder in folders), default=1)
     for parts in range(1, most):
         names = ["/".join(folder.parts[-parts:]) for folder in folders]
@@ -39,61 +39,64 @@ def short_names(folders: Sequence[Path]) -> list[str]:
     return [str(folder) for folder in folders]
 
 
-def _runs_of(folder: Path) -> Iterable[Path]:
+def _runs_in(folder: Path) -> Iterable[Path]:
     if (folder / "config.yaml").is_file() or not folder.is_dir():
         return [load_run(folder).folder]
-    runs = [run for run in _below(folder) if Run(run).command in (None, "train")]
+    runs = [run for run in _run_folders(folder) if Run(run).command in (None, "train")]
     if not runs:
         raise UserError(f"{folder}: no run's folder, and there is none below it: a run's folder has a config.yaml")
     return runs
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    """The folders of runs below a folder, in the order of their names; numbers by their size."""
+def _run_folders(folder: Path) -> Iterator[Path]:
+    """Yields the folders of runs below a folder in the order of their names, numbers in numerical order."""
     inner = [child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")]
     for child in sorted(inner, key=lambda child: child.name.rjust(9) if child.name.isdecimal() else child.name):
         if (child / "config.yaml").is_file():
             yield child
         else:
-            yield from _below(child)
+            yield from _run_folders(child)
 
 
-SAMPLES = 5
-"""Most samples of an alarm that is worked out afterwards."""
+ALARM_SAMPLES = 5
+"""The most samples of an alarm that is computed afterwards."""
 
 
 def alarms_of(run: Run) -> tuple[list[dict[str, Any]], bool]:
-    """Rows as `HackingAlarm` writes them, and whether the run itself wrote them.
+    """Returns a run's alarms as rows of `HackingAlarm`, and whether the run wrote them itself.
+
+    The alarms of a run that had none of its own are computed from its evaluations.
 
     Raises:
         UserError: `alarms.jsonl` cannot be read.
     """
-    own = run.alarms()
-    if own is None:
-        kept = [sample for sample in run.samples() if sample["split"] == "held_out"]
-        return [row for task in run.tasks for row in _worked_out(run, task, kept)], False
-    return list(own), True
+    written = run.alarms()
+    if written is None:
+        held_out = [sample for sample in run.samples() if sample["split"] == "held_out"]
+        return [row for task in run.tasks for row in _computed_alarms(run, task, held_out)], False
+    return list(written), True
 
 
-def _worked_out(run: Run, task: str, held_out: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """From the success and the reward of evaluations; the reward's spread is that of the samples kept of them."""
+def _computed_alarms(run: Run, task: str, held_out: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Computes alarms from the success and reward of evaluations, with the spread of the rewards of their samples."""
     success, reward = (run.metrics.get(f"eval/{task}/{name}") for name in ("success", "reward"))
     if success is None or reward is None:
         return []
     rewards = dict(zip(reward.steps, reward.values, strict=True))
-    kept = [sample for sample in held_out if sample["task"] == task]
-    readings = []
+    samples = [sample for sample in held_out if sample["task"] == task]
+    readings: list[Reading] = []
     for step, share in zip(success.steps, success.values, strict=True):
-        count = _prompts(run, task, step, success)
-        of_samples = [sample["reward"] for sample in kept if sample["step"] == step]
+        count = _prompt_count(run, task, step, success)
+        of_samples = [sample["reward"] for sample in samples if sample["step"] == step]
         error = statistics.stdev(of_samples) / math.sqrt(count) if len(of_samples) > 1 and count else 0.0
         readings.append(Reading(step, rewards.get(step, math.nan), error, share, count))
-    return [_row(task, found, kept) for found in alarms(readings)]
+    return [_alarm_row(task, found, samples) for found in alarms(readings)]
 
 
-def _prompts(run: Run, task: str, step: int, success: Series) -> int:
-    """How many prompts an evaluation asked: as configured, and no more than the summary says that there are."""
-    options = (run.config.get("callbacks") or {}).get("evaluation") or {}
+def _prompt_count(run: Run, task: str, step: int, success: Series) -> int:
+    """Returns how many prompts an evaluation used: as configured, but no more than the summary says there are."""
+    callbacks: Mapping[str, Any] = run.config.get("callbacks") or {}
+    options: Mapping[str, int] = callbacks.get("evaluation") or {}
     most = options.get("prompts", 500)
     if run.summary and task in run.summary["tasks"]:
         most = run.summary["tasks"][task]["before"]["prompts"]
@@ -101,25 +104,25 @@ def _prompts(run: Run, task: str, step: int, success: Series) -> int:
     return most if first_or_last else min(most, options.get("prompts_during", most))
 
 
-def _row(task: str, found: Alarm, kept: list[dict[str, Any]]) -> dict[str, Any]:
-    wrong = [s for s in kept if s["step"] == found.after.step and s["gold"] == "violated"]
+def _alarm_row(task: str, found: Alarm, samples: list[dict[str, Any]]) -> dict[str, Any]:
+    wrong = [s for s in samples if s["step"] == found.after.step and s["gold"] == "violated"]
     return {
         "step": found.after.step,
         "task": task,
         "signal": "gold",
         "began": found.before.step,
         "message": found.sentence(task, "gold"),
-        "samples": sorted(wrong, key=lambda sample: -sample["reward"])[:SAMPLES],
+        "samples": sorted(wrong, key=lambda sample: -sample["reward"])[:ALARM_SAMPLES],
     }
 
 
 def content(name: str, run: Run, most_samples: int) -> dict[str, Any]:
-    """A run's facts, curves, alarms and samples.
+    """Collects a run's facts, curves, alarms and samples.
 
     Args:
-        name: what it is called.
-        run: finished, failed, or still under way.
-        most_samples: of a longer `samples.jsonl` the last ones are shown, and how many are left out is said.
+        name: the name of the run in the report.
+        run: a run that has finished or failed, or is still under way.
+        most_samples: the most samples that are shown, the latest ones; the number left out is reported.
 
     Raises:
         UserError: a file of the run cannot be read.
@@ -149,7 +152,7 @@ def _facts(run: Run) -> dict[str, Any]:
     error = run.folder / "error.txt"
     return {
         "optimizer": summary["optimizer"] if summary else _class_name(config.get("optimizer")),
-        "judges": _judges(config),
+        "judges": sorted({judge for judges in run.judges.values() for judge in judges}),
         "seed": config.get("seed"),
         "updates": max((series.steps[-1] for series in run.metrics.values()), default=0),
         "planned": config.get("updates"),
@@ -164,15 +167,6 @@ def _class_name(config: Any) -> str | None:
     return str(config["_target_"]).rpartition(".")[2] if config and "_target_" in config else None
 
 
-def _judges(config: Mapping[str, Any]) -> list[str]:
-    """Those that a task names, among those that the run chose."""
-    named: set[str] = set()
-    for task in config["tasks"].values():
-        judges = task.get("judges") or []
-        named |= {judges} if isinstance(judges, str) else set(judges)
-    return sorted(named & (config.get("judges") or {}).keys())
-
-
 def _short(value: float) -> float:
-    """Six significant digits: what a curve shows of a number, in half the bytes."""
+    """Rounds to six significant digits, all that a curve shows, which halves the size of the page."""
     return float(f"{value:.6g}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -20,14 +21,18 @@ from cgpo.files import write_atomically
 from cgpo.reporting.sections import sections
 
 SCRIPTS = ("elements.js", "overview.js", "charts.js", "sections.js", "samples.js", "start.js")
-PLACE = re.compile(r"\{\{(\w+)\}\}")
+PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 
 
 def page(runs: Sequence[Mapping[str, Any]], title: str = "cgpo report") -> str:
-    """The HTML of some runs' `content`.
+    """Makes the HTML page of some runs.
 
-    Responses are untrusted. They travel as JSON in which no `<` is left, scripts show them as text and never as HTML,
-    and the page's content security policy runs the scripts that are known here and no others.
+    Responses are untrusted. They are embedded as JSON without any `<`, scripts show them as text and never as HTML,
+    and the page's content security policy allows only the scripts that are embedded here.
+
+    Args:
+        runs: the `content` of each run.
+        title: the title of the page.
 
     Raises:
         UserError: the extra `report` is not installed.
@@ -48,21 +53,26 @@ def page(runs: Sequence[Mapping[str, Any]], title: str = "cgpo report") -> str:
         "plotly": plotly,
         "script": own,
     }
-    return PLACE.sub(lambda match: parts[match[1]], _template("page.html"))
+    return PLACEHOLDER.sub(lambda match: parts[match[1]], _template("page.html"))
 
 
 def _sections(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What is drawn of the runs' metrics, see `cgpo.metrics`."""
+    """Returns the sections of the page with what they draw; see `cgpo.metrics`."""
     tasks = list(dict.fromkeys(task for run in runs for task in run["tasks"]))
     found = sections((name for run in runs for name in run["metrics"]), tasks)
     return [asdict(section) for section in found if section.group.report]
 
 
 def write_page(path: Path, html: str, overwrite: bool = False) -> None:
-    """Writes the page whole, or not at all.
+    """Writes the page whole or not at all.
+
+    Args:
+        path: the file.
+        html: the page.
+        overwrite: whether an existing file is replaced.
 
     Raises:
-        UserError: there is such a file already, or it cannot be written.
+        UserError: the file exists, or cannot be written.
     """
     check_output(path, overwrite)
     try:
@@ -72,7 +82,7 @@ def write_page(path: Path, html: str, overwrite: bool = False) -> None:
 
 
 def check_output(path: Path, overwrite: bool) -> None:
-    """Asserts that a report may be written there.
+    """Checks that a page may be written to a file; see `write_page`.
 
     Raises:
         UserError: it may not.
@@ -91,14 +101,14 @@ def _template(name: str) -> str:
 
 def _plotly() -> str:
     try:
-        from plotly.offline import get_plotlyjs
+        plotly: Any = importlib.import_module("plotly.offline")
     except ImportError as error:
         raise UserError("the report draws with plotly, which is missing: pip install 'cgpo[report]'") from error
-    return get_plotlyjs()
+    return plotly.get_plotlyjs()
 
 
 def _inline(script: str) -> str:
-    """A script as it can stand inside a page: its text must not end the element early."""
+    """Escapes a script so that nothing in its text ends the element that contains it."""
     return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 

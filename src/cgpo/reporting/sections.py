@@ -1,4 +1,4 @@
-"""Which metrics of some runs are drawn together, for the report and for the dashboard alike."""
+"""Which metrics of some runs are drawn together, in the report and in the dashboard."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ from cgpo.metrics import GROUPS, METRICS, STAGES, Group, find
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A metric in a panel: its name, what tells it from the panel's others, and how it is drawn."""
+class Curve:
+    """A metric in a panel.
+
+    Attributes:
+        name: the name of the metric.
+        label: what tells it from the others in the panel.
+        style: how it is drawn; see `cgpo.metrics.Metric.style`.
+    """
 
     name: str
     label: str
@@ -19,33 +25,33 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Panel:
-    """What is drawn on one pair of axes.
+    """The curves on one pair of axes.
 
     Attributes:
-        task: whose it is; empty where it is no task's.
-        part: the judge, the pair of judges, or the name that it is of; empty where it is the whole task's.
-        metrics: what is drawn.
+        task: the task that they belong to; empty if they belong to none.
+        part: the judge, the pair of judges, or the name that they are about; empty if they are about the whole task.
+        metrics: the curves.
     """
 
     task: str
     part: str
-    metrics: tuple[Drawn, ...]
+    metrics: tuple[Curve, ...]
 
 
 @dataclass(frozen=True)
 class Section:
-    """A group with its panels."""
+    """A group of metrics with its panels."""
 
     group: Group
     panels: tuple[Panel, ...]
 
 
 def sections(names: Iterable[str], tasks: Sequence[str]) -> list[Section]:
-    """Where some metrics are drawn: the groups that have any, then undeclared ones by the first part of their names.
+    """Arranges metrics: groups that have any come first, then undeclared metrics by the first part of their names.
 
     Args:
-        names: of metrics, in any order; those that are only logged are left out.
-        tasks: the tasks that they are of, in the order in which they are shown.
+        names: the names of the metrics, in any order; those that are only logged are left out.
+        tasks: the names of the tasks, in the order in which they are shown.
     """
     ordered = sorted(set(names), key=_place)
     judged = {name.split("/")[1] for name in ordered if name.startswith("judges/") and name.count("/") == JUDGE_DEPTH}
@@ -56,7 +62,7 @@ def sections(names: Iterable[str], tasks: Sequence[str]) -> list[Section]:
             first, _, rest = name.partition("/")
             task, _, part = rest.partition("/")
             place = (task, part) if task in tasks and part else ("", rest or name)
-            unknown.setdefault(first, []).append(Panel(*place, (Drawn(name, "", "curve"),)))
+            unknown.setdefault(first, []).append(Panel(*place, (Curve(name, "", "curve"),)))
     for first, panels in unknown.items():
         group = Group(f"other-{first}", f"Others: {first}", "Metrics that cgpo itself does not log.", split=True)
         found.append(Section(group, tuple(panels)))
@@ -64,23 +70,23 @@ def sections(names: Iterable[str], tasks: Sequence[str]) -> list[Section]:
 
 
 JUDGE_DEPTH = 3
-"""Slashes in the name of a judge's metric."""
+"""The number of slashes in the name of a judge's metric."""
 
 
 def is_drawn(name: str) -> bool:
-    """Whether the report draws a metric: one of a group that it shows, or one that nobody declared."""
+    """Tells whether the report draws a metric: it is in a group that is shown, or it is not declared."""
     metric = find(name)
     return metric is None or any(group.key == metric.group and group.report for group in GROUPS)
 
 
 def _place(name: str) -> tuple[int, str]:
-    """Stages in the order of an iteration, other metrics by name."""
+    """Sorts stages in the order of an iteration, and other metrics by name."""
     stage = name.removeprefix("time/")
     return (STAGES.index(stage) if stage in STAGES and stage != name else len(STAGES), name)
 
 
 def _panels(group: Group, names: Sequence[str], tasks: Sequence[str], judged: Collection[str]) -> tuple[Panel, ...]:
-    drawn: dict[tuple[str, str], list[Drawn]] = {}
+    drawn: dict[tuple[str, str], list[Curve]] = {}
     for metric in (metric for metric in METRICS if metric.group == group.key):
         for name in names:
             if find(name) is not metric or (match := metric.pattern.fullmatch(name)) is None:
@@ -89,6 +95,6 @@ def _panels(group: Group, names: Sequence[str], tasks: Sequence[str], judged: Co
             part = "" if match[match.lastindex or 0] == task else match[match.lastindex or 0]
             if not metric.judged or task in judged:
                 place = (task, part if group.split else "")
-                drawn.setdefault(place, []).append(Drawn(name, metric.label or part, metric.style))
+                drawn.setdefault(place, []).append(Curve(name, metric.label or part, metric.style))
     order = sorted(drawn, key=lambda place: (tasks.index(place[0]) if place[0] in tasks else len(tasks), place))
     return tuple(Panel(*place, tuple(drawn[place])) for place in order)

@@ -1,4 +1,4 @@
-"""The report's panels as a W&B dashboard, made by code."""
+"""The report's panels as a W&B dashboard."""
 
 from __future__ import annotations
 
@@ -11,39 +11,36 @@ from cgpo.reporting.sections import Section, sections
 from cgpo.run_files import Run
 
 OPEN = 2
-"""Sections that are open at first."""
+"""The number of sections that are open at first."""
 STEP = "trainer/global_step"
-"""What metrics are logged against: updates done."""
+"""The metric on the horizontal axis: the number of updates done."""
 Tasks = Mapping[str, Sequence[str]]
-"""Each task's judges."""
+"""The names of the tasks with those of their judges."""
 
 
 def tasks_of(runs: Sequence[Run]) -> dict[str, list[str]]:
-    """The tasks of some runs, each with the judges that any of the runs gave it."""
+    """Returns the tasks of some runs, each with the judges that it has in any of them."""
     tasks: dict[str, list[str]] = {}
     for run in runs:
-        chosen = run.config.get("judges") or {}
-        for name, task in run.config["tasks"].items():
-            named = task.get("judges") or []
-            judges = [judge for judge in ([named] if isinstance(named, str) else named) if judge in chosen]
+        for name, judges in run.judges.items():
             known = tasks.setdefault(name, [])
             known += [judge for judge in judges if judge not in known]
     return tasks
 
 
 def logged_by(runs: Sequence[Run]) -> list[str]:
-    """The names of all metrics that some runs have logged, those of observers of one's own included."""
+    """Returns the names of all metrics that some runs have logged, including those of a user's own observers."""
     return sorted({name for run in runs for name in run.metrics})
 
 
 def workspace(entity: str, project: str, tasks: Tasks, name: str = "cgpo", logged: Iterable[str] = ()) -> Any:
-    """A `wandb_workspaces.workspaces.Workspace`, not saved yet; nothing is asked of the network.
+    """Makes a `wandb_workspaces.workspaces.Workspace` without saving it or using the network.
 
     Args:
-        entity: user or team at W&B.
-        project: W&B's project.
-        tasks: each task's judges.
-        name: what the dashboard is called.
+        entity: the user or team at W&B.
+        project: the project at W&B.
+        tasks: the tasks with their judges.
+        name: the name of the dashboard.
         logged: metrics that are known to be logged, besides those that every run logs.
 
     Raises:
@@ -63,7 +60,7 @@ def workspace(entity: str, project: str, tasks: Tasks, name: str = "cgpo", logge
 
 
 def _panels(section: Section) -> list[Any]:
-    """A panel for each of the section's, but one a task for shares, which have one axis."""
+    """Makes a W&B panel for each panel of a section; those of a task's shares are one, since they share an axis."""
     from wandb_workspaces.reports import v2
 
     panels: dict[str, list[str]] = {}
