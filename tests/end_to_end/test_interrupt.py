@@ -3,14 +3,14 @@
 import os
 import shlex
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.end_to_end.tiny import environment_in
+from tests.processes import Forked
 
 from cgpo.stages.suite import SuitePolicy
 
@@ -66,19 +66,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def started(folder: Path, line: list[str], place: str, seconds: float) -> Iterator[subprocess.Popen[str]]:
+def started(folder: Path, line: list[str], place: str, seconds: float) -> Iterator[Forked]:
     """The command, once all of its processes have come to a place in the run."""
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [sys.executable, *line[1:]],
-        cwd=folder,
-        env={**environment, "PLACE": place, "SECONDS_THERE": str(seconds)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # Where the tests run in the background Ctrl-C is ignored, and children would inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    own = {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1", "PLACE": place, "SECONDS_THERE": str(seconds)}
+    process = Forked(line[2], line[3:], folder, environment_in(folder, **own))
     deadline = time.monotonic() + 120
     files = [folder / f"process-{rank}" for rank in range(2 if "trainer=ddp" in line else 1)]
     try:
@@ -88,17 +79,24 @@ def started(folder: Path, line: list[str], place: str, seconds: float) -> Iterat
             time.sleep(0.05)
         yield process
     finally:
-        process.kill()
-        process.wait()
+        process.kill_group()
 
 
 def line_of(policy: Path, *arguments: str) -> list[str]:
     return ["python", "-m", "cgpo.train", f"model.path={policy}", *arguments, *ARGUMENTS]
 
 
+def says(process: Forked, words: str) -> None:
+    """Waits for some words."""
+    while words not in process.said():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
 @pytest.mark.parametrize("processes", [ONE, TWO], ids=["one", "two"])
-def test_it_saves_and_the_command_that_it_names_goes_on(folder: Path, policy: Path, processes: tuple[str, ...]) -> None:
-    with started(folder, line_of(policy, *processes), "rollout-2", seconds=1) as process:
+def test_it_saves_and_names_the_command_that_goes_on(folder: Path, policy: Path, processes: tuple[str, ...]) -> None:
+    line = line_of(policy, *processes)
+    with started(folder, line, "rollout-2", seconds=1) as process:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=100)
     assert process.returncode == 130, err
@@ -109,22 +107,21 @@ def test_it_saves_and_the_command_that_it_names_goes_on(folder: Path, policy: Pa
     )
     assert Path(saved.rpartition(" saved in ")[2]).is_dir()
     (again,) = (line.removeprefix("to go on: ") for line in out.splitlines() if line.startswith("to go on: "))
-    assert again.startswith("python -m cgpo.train ")
-    with started(folder, shlex.split(again), "", seconds=0) as process:
-        out, err = process.communicate(timeout=100)
-    assert process.returncode == 0, err
-    assert "goes on after update 3\n" in out
-    (run,) = (folder / "runs").glob("*/*")
-    assert (run / "summary.json").is_file()
+    assert shlex.split(again) == [*line, "trainer.resume=auto"]
+    if processes == ONE:
+        with started(folder, shlex.split(again), "", seconds=0) as process:
+            out, err = process.communicate(timeout=100)
+        assert process.returncode == 0, err
+        assert "goes on after update 3\n" in out
+        (run,) = (folder / "runs").glob("*/*")
+        assert (run / "summary.json").is_file()
 
 
 @pytest.mark.parametrize("processes", [ONE, TWO], ids=["one", "two"])
 def test_a_second_one_stops_at_once(folder: Path, policy: Path, processes: tuple[str, ...]) -> None:
     with started(folder, line_of(policy, *processes), "rollout-2", seconds=600) as process:
         process.send_signal(signal.SIGINT)
-        assert process.stdout is not None
-        while "once more stops it" not in process.stdout.readline():
-            pass
+        says(process, "once more stops it")
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
