@@ -7,13 +7,13 @@ import pytest
 from tests.judge_files.fakes import row
 
 from cgpo.errors import UserError
-from cgpo.judge_files.rows import read_rows
+from cgpo.judge_files.rows import read_responses
 
 
 def complaint(path: Path, content: bytes) -> str:
     path.write_bytes(content)
     with pytest.raises(UserError) as caught:
-        list(read_rows(path))
+        list(read_responses(path))
     message = str(caught.value)
     assert len(message.splitlines()) == 1
     return message
@@ -27,7 +27,7 @@ def test_what_a_row_gives_to_the_judges(tmp_path: Path) -> None:
         '{"prompt": "", "response": "", "label": null}',
     ]
     path.write_bytes("".join(lines).encode())
-    first, second = read_rows(path)
+    first, second = read_responses(path)
     assert first.line == lines[0].strip("\ufeff \r\n").encode()
     assert (first.sample.prompt.text, first.sample.response, first.label) == ("p", "r\r\n", True)
     assert first.sample.prompt.metadata == {"answer": 3}
@@ -77,6 +77,6 @@ def test_a_line_that_is_no_row(tmp_path: Path, line: bytes, said: str) -> None:
 
 def test_a_file_that_is_not_there_or_is_a_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"rows.jsonl: no such file$"):
-        next(read_rows(tmp_path / "rows.jsonl"))
+        next(read_responses(tmp_path / "rows.jsonl"))
     with pytest.raises(UserError, match=r": not a file$"):
-        next(read_rows(tmp_path))
+        next(read_responses(tmp_path))

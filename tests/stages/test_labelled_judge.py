@@ -9,7 +9,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from cgpo.errors import UserError
-from cgpo.judge_files.rows import read_rows
+from cgpo.judge_files.rows import read_responses
 from cgpo.judges.language_model.judge import LanguageModelJudge
 from cgpo.stages.fitting import FitSettings
 from cgpo.stages.judge_model import LabelledJudge, LabelledRows, read_labelled
@@ -125,6 +125,6 @@ def test_nothing_is_overwritten_and_a_failure_leaves_nothing(tmp_path: Path, mod
 def test_a_row_held_out_is_looked_at_before_training(tmp_path: Path, model: str) -> None:
     whole = {**rows()[0], "metadata": {"ground_truth": "x"}}
     content = [whole, {**whole, "label": False}, rows()[2]]
-    first, second, lacking = read_rows(write(tmp_path / "rows.jsonl", content))
+    first, second, lacking = read_responses(write(tmp_path / "rows.jsonl", content))
     with pytest.raises(UserError, match="line 3: the template factuality needs"):
         stage(model, "factuality").build(LabelledRows([first, second], [lacking], 0), tmp_path / "judge")

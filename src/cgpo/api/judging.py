@@ -17,10 +17,10 @@ from cgpo.api.calls import check_call, on_screen
 from cgpo.api.results import Result
 from cgpo.errors import UserError
 from cgpo.files import read_json_lines
-from cgpo.judge_files.output import Output, check_output
-from cgpo.judge_files.rows import Judgement, Row, judge_samples, label_of, read_rows, sample_of
+from cgpo.judge_files.output import VerdictFile, check_verdict_file
+from cgpo.judge_files.rows import ResponseRow, RowVerdicts, judge_samples, parse_label, parse_sample, read_responses
 from cgpo.judge_files.streaming import CHUNK, judge_file
-from cgpo.judge_files.summary import Tally, summarise
+from cgpo.judge_files.summary import VerdictCounts, summarise
 from cgpo.judge_files.tables import summary_view
 from cgpo.judges.base import Judge
 from cgpo.judges.panel.panel import Panel
@@ -103,7 +103,7 @@ def judge(
         if from_file and output is not None:
             summary = judge_file(Path(rows), Path(output), named, panel=bound, chunk=chunk)
             return Judgements(summary, Path(output))
-        given = list(read_rows(Path(rows))) if from_file else list(_rows(rows))
+        given = list(read_responses(Path(rows))) if from_file else list(_rows(rows))
         if not given:
             raise UserError(f"judge.rows: there are no rows in {rows if from_file else 'it'}")
         for of_kind in named.values():
@@ -113,15 +113,17 @@ def judge(
         return _judged(given, bound, None if output is None else Path(output), chunk, facts)
 
 
-def _judged(rows: Sequence[Row], panel: Panel, output: Path | None, chunk: int, facts: Mapping[str, Any]) -> Judgements:
+def _judged(
+    rows: Sequence[ResponseRow], panel: Panel, output: Path | None, chunk: int, facts: Mapping[str, Any]
+) -> Judgements:
     if output is not None:
-        check_output(output, facts["settings"])
-    tally, known = Tally(), list[tuple[Row, Judgement]]()
-    opened = None if output is None else Output(output, facts["settings"])
+        check_verdict_file(output, facts["settings"])
+    tally, known = VerdictCounts(), list[tuple[ResponseRow, RowVerdicts]]()
+    opened = None if output is None else VerdictFile(output, facts["settings"])
     with nullcontext() if opened is None else closing(opened):
         waiting = iter(rows)
         if opened is not None:
-            known = list(opened.take_up(waiting))
+            known = list(opened.resume(waiting))
         with bar("judging", len(rows), len(known)) as work:
             while batch := list(islice(waiting, chunk)):
                 done = list(zip(batch, judge_samples(panel, [row.sample for row in batch]), strict=True))
@@ -133,10 +135,10 @@ def _judged(rows: Sequence[Row], panel: Panel, output: Path | None, chunk: int, 
         summary = summarise(tally, **facts, **({} if output is None else {"output": str(output)}))
         if opened is not None:
             opened.finish(summary)
-    return Judgements(summary, [{**orjson.loads(row.line), **judgement.record()} for row, judgement in known])
+    return Judgements(summary, [{**orjson.loads(row.line), **judgement.as_fields()} for row, judgement in known])
 
 
-def _rows(rows: Iterable[Any]) -> Iterator[Row]:
+def _rows(rows: Iterable[Any]) -> Iterator[ResponseRow]:
     for number, row in enumerate(rows, start=1):
         place = f"row {number}"
         if not isinstance(row, Mapping):
@@ -146,7 +148,7 @@ def _rows(rows: Iterable[Any]) -> Iterator[Row]:
             line = orjson.dumps(fields)
         except TypeError as error:
             raise UserError(f"{place}: it cannot be written as JSON: {error}") from error
-        yield Row(line, sample_of(fields, place), label_of(fields, place))
+        yield ResponseRow(line, parse_sample(fields, place), parse_label(fields, place))
 
 
 def _classes(judges: Mapping[str, Judge]) -> dict[str, str]:

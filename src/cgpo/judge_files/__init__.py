@@ -1,4 +1,4 @@
-"""Judging any model's responses, outside of training: files of rows in, files of verdicts and a summary out."""
+"""Judging any model's responses outside of training: a file of responses in, a file of verdicts and a summary out."""
 
 from cgpo.judge_files.streaming import judge_file, judge_rows
 from cgpo.judge_files.summary import summarise

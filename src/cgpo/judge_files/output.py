@@ -1,44 +1,44 @@
-"""The file of verdicts while it is written: one process at a time, taken up again where it was left."""
+"""The file of verdicts: written by one process at a time, and resumed where an interrupted one left it."""
 
 from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import orjson
 
 from cgpo.errors import UserError
 from cgpo.files import write_atomically
-from cgpo.judge_files.rows import Judgement, Row
+from cgpo.judge_files.rows import ResponseRow, RowVerdicts
 
 VERSION = 1
-"""Raised when files that were begun before cannot be taken up."""
+"""Increased when files that were begun by an earlier version cannot be resumed."""
 
 
 def summary_path(output: Path) -> Path:
-    """Where the summary lies: it is there exactly when the file of verdicts is finished."""
+    """Returns the path of the summary, which exists exactly if the file of verdicts is finished."""
     return output.with_name(f"{output.name}.summary.json")
 
 
 def state_path(output: Path) -> Path:
-    """Where an unfinished file's settings lie."""
+    """Returns the path of the settings of an unfinished file."""
     return output.with_name(f"{output.name}.state.json")
 
 
-class Output:
-    """The file of verdicts, locked for this process.
+class VerdictFile:
+    """A file of verdicts, locked for this process.
 
     Args:
-        path: of the file.
-        settings: what the verdicts depend on besides the rows; a file that was begun with others is refused.
+        path: the file.
+        settings: what the verdicts depend on besides the rows; a file that was begun with other settings is refused.
 
     Raises:
-        UserError: the file is finished, is not of this command, was begun with other settings, is being written by
-            another process, or cannot be written.
+        UserError: the file is finished, was not written by this command, was begun with other settings, is being
+            written by another process, or cannot be written.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
@@ -57,14 +57,14 @@ class Output:
             self._file.close()
             raise
 
-    def take_up(self, rows: Iterator[Row]) -> Iterator[tuple[Row, Judgement]]:
-        """The rows that were judged before; what follows the last whole one is dropped.
+    def resume(self, rows: Iterator[ResponseRow]) -> Iterator[tuple[ResponseRow, RowVerdicts]]:
+        """Yields the rows that were judged earlier, and drops what follows the last complete one.
 
         Args:
-            rows: the input, of which as many are read as were judged.
+            rows: the input, from which as many rows are read as were judged.
 
         Raises:
-            UserError: a judged row is not the input's row.
+            UserError: a judged row differs from the input's row.
         """
         self._file.seek(0)
         end = 0
@@ -72,64 +72,64 @@ class Output:
             if not line.endswith(b"\n"):
                 break
             row = next(rows, None)
-            judgement = None if row is None else _judgement(line, row)
-            if row is None or judgement is None:
+            verdicts = None if row is None else _verdicts(line, row)
+            if row is None or verdicts is None:
                 where = f"is not {row.sample.prompt.key} with its verdicts" if row else "has no row in the input"
                 raise UserError(
                     f"{self._path} line {number} {where}: one of the two files was changed; restore it, or choose "
                     "another output"
                 )
             end += len(line)
-            yield row, judgement
+            yield row, verdicts
         self._file.truncate(end)
 
-    def append(self, rows: list[tuple[Row, Judgement]]) -> None:
-        """Adds rows with their judgements, in order, and hands them to the system.
+    def append(self, rows: list[tuple[ResponseRow, RowVerdicts]]) -> None:
+        """Appends rows with their verdicts, in order, and flushes them to the operating system.
 
         Raises:
-            UserError: the disk is full, or the like.
+            UserError: they cannot be written, for example because the disk is full.
         """
         with _writing(self._path):
-            self._file.write(b"".join(_line(row, judgement) for row, judgement in rows))
+            self._file.write(b"".join(_line(row, verdicts) for row, verdicts in rows))
             self._file.flush()
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """Writes the summary: from now on the file is finished, and nobody writes to it again."""
+        """Writes the summary, which marks the file as finished: it is never written to again."""
         with _writing(self._path):
             _write_json(summary_path(self._path), summary)
             state_path(self._path).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Closes the file and releases the lock."""
         with _writing(self._path):
             self._file.close()
 
 
-def check_output(path: Path, settings: Mapping[str, Any]) -> None:
-    """Asserts that a file can be begun or taken up; nothing is made or changed.
+def check_verdict_file(path: Path, settings: Mapping[str, Any]) -> None:
+    """Checks that a file can be begun or resumed, without making or changing anything.
 
     Raises:
-        UserError: as `Output` does.
+        UserError: as for `VerdictFile`.
     """
     _check_finished(path)
     if path.exists() and not path.is_file():
         raise UserError(f"{path}: not a file that verdicts can be written to")
     if path.exists() and path.stat().st_size:
-        Output(path, settings).close()
+        VerdictFile(path, settings).close()
 
 
-def _line(row: Row, judgement: Judgement) -> bytes:
-    """The row as it stands in the input, to the byte, with the judgement's fields before its closing brace."""
-    return row.line[:-1] + b"," + orjson.dumps(judgement.record())[1:] + b"\n"
+def _line(row: ResponseRow, verdicts: RowVerdicts) -> bytes:
+    """Returns the input's row, unchanged to the byte, with the fields of the verdicts before its closing brace."""
+    return row.line[:-1] + b"," + orjson.dumps(verdicts.as_fields())[1:] + b"\n"
 
 
-def _judgement(line: bytes, row: Row) -> Judgement | None:
-    """The judgement in a line of the output; `None` where that is not the row's."""
+def _verdicts(line: bytes, row: ResponseRow) -> RowVerdicts | None:
+    """Reads the verdicts in a line of the output; `None` if it is not the line of this row."""
     given = row.line[:-1] + b","
     if not line.startswith(given):
         return None
     try:
-        return Judgement.from_record(orjson.loads(b"{" + line[len(given) :]))
+        return RowVerdicts.from_fields(orjson.loads(b"{" + line[len(given) :]))
     except ValueError:
         return None
 
@@ -160,8 +160,7 @@ def _check_begun_with(path: Path, settings: Mapping[str, Any]) -> None:
         raise UserError(f"{state_path(path)} cannot be read: {error}; choose another output") from error
     if state.get("version") != VERSION:
         raise UserError(f"{path} was begun by another version of this program; choose another output")
-    # As JSON has them: tuples are lists there.
-    now = json.loads(json.dumps(settings))
+    now = json.loads(json.dumps(settings))  # as JSON has them, with lists for tuples
     key = next(_differences(state.get("settings"), now, ()), None)
     if key is not None:
         name = ".".join(key)
@@ -173,17 +172,18 @@ def _check_begun_with(path: Path, settings: Mapping[str, Any]) -> None:
 
 
 def _differences(first: Any, second: Any, key: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """Where two trees differ; a key that only one has differs where it hangs."""
+    """Yields the keys at which two trees differ; a key that only one of them has differs."""
     if isinstance(first, dict) and isinstance(second, dict):
-        for name in [*first, *(name for name in second if name not in first)]:
-            yield from _differences(first.get(name), second.get(name), (*key, name))
+        one, other = cast("dict[str, Any]", first), cast("dict[str, Any]", second)
+        for name in dict.fromkeys((*one, *other)):
+            yield from _differences(one.get(name), other.get(name), (*key, name))
     elif first != second:
         yield key
 
 
 def _at(tree: Any, key: tuple[str, ...]) -> Any:
     for name in key:
-        tree = tree.get(name) if isinstance(tree, dict) else None
+        tree = cast("dict[str, Any]", tree).get(name) if isinstance(tree, dict) else None
     return tree
 
 
@@ -192,7 +192,7 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def _writing(path: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:

@@ -1,11 +1,11 @@
-"""A file of responses: one JSON object a line."""
+"""A file of responses, one JSON object a line, and the verdicts that are added to each row."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import orjson
 
@@ -15,25 +15,25 @@ from cgpo.protocols import JudgePanel
 from cgpo.types import Outcome, Prompt, Sample, Verdict
 
 FIELDS = ("verdicts", "satisfied")
-"""What is added to a row."""
+"""The fields that are added to a row."""
 
 
 @dataclass(frozen=True)
-class Judgement:
+class RowVerdicts:
     """The verdicts on one response.
 
     Attributes:
-        verdicts: by judge.
-        seconds: by judge: the row's share of the wall-clock seconds that the judge took over all rows of the call.
-        satisfied: whether every applicable judge is satisfied; `None` where that is undecided.
+        verdicts: each judge's verdict.
+        seconds: each judge's wall-clock seconds over all rows of the call, divided by the number of rows.
+        satisfied: whether every applicable judge is satisfied; `None` if that is undecided.
     """
 
     verdicts: Mapping[str, Verdict]
     seconds: Mapping[str, float]
     satisfied: bool | None
 
-    def record(self) -> dict[str, Any]:
-        """The fields that are added to the row."""
+    def as_fields(self) -> dict[str, Any]:
+        """Returns the fields that are added to the row."""
         verdicts = {
             name: {"outcome": str(verdict.outcome), "reason": verdict.reason, "seconds": self.seconds[name]}
             for name, verdict in self.verdicts.items()
@@ -41,15 +41,15 @@ class Judgement:
         return {"verdicts": verdicts, "satisfied": self.satisfied}
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> Self:
-        """The judgement of which these are the fields.
+    def from_fields(cls, fields: Mapping[str, Any]) -> Self:
+        """Reads the fields that `as_fields` returned.
 
         Raises:
-            ValueError: they are not the fields of a judgement.
+            ValueError: these are other fields.
         """
         try:
-            verdicts, satisfied = record["verdicts"], record["satisfied"]
-            if len(record) != len(FIELDS) or satisfied not in (True, False, None):
+            verdicts, satisfied = fields["verdicts"], fields["satisfied"]
+            if len(fields) != len(FIELDS) or satisfied not in (True, False, None):
                 raise ValueError
             return cls(
                 {name: Verdict(Outcome(v["outcome"]), str(v["reason"])) for name, v in verdicts.items()},
@@ -57,28 +57,31 @@ class Judgement:
                 satisfied,
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError("these are not the fields of a judgement") from error
+            raise ValueError("these are not the fields of verdicts") from error
 
 
-def judge_samples(panel: JudgePanel, samples: Sequence[Sample]) -> list[Judgement]:
-    """One judgement a sample, in order."""
-    said = panel.judge(samples)
-    shares = {name: round(seconds / max(len(samples), 1), 9) for name, seconds in said.seconds.items()}
-    concluded = zip(said.satisfied.tolist(), said.decided.tolist(), strict=True)
+def judge_samples(panel: JudgePanel, samples: Sequence[Sample]) -> list[RowVerdicts]:
+    """Judges samples and returns the verdicts on each, in order."""
+    found = panel.judge(samples)
+    seconds = {name: round(total / max(len(samples), 1), 9) for name, total in found.seconds.items()}
     return [
-        Judgement({name: verdicts[i] for name, verdicts in said.by_judge.items()}, shares, good if decided else None)
-        for i, (good, decided) in enumerate(concluded)
+        RowVerdicts(
+            verdicts={name: verdicts[i] for name, verdicts in found.by_judge.items()},
+            seconds=seconds,
+            satisfied=bool(found.satisfied[i]) if found.decided[i] else None,
+        )
+        for i in range(len(samples))
     ]
 
 
 @dataclass(frozen=True)
-class Row:
+class ResponseRow:
     """A response to be judged.
 
     Attributes:
-        line: the row as it stands in the file, without the blanks around it.
-        sample: what the judges read of it.
-        label: what a person says of the response: whether it is satisfied; `None` where nobody says.
+        line: the row as it is in the file, without white space around it.
+        sample: what the judges read.
+        label: whether the response is satisfied according to a person; `None` without a label.
     """
 
     line: bytes
@@ -86,13 +89,13 @@ class Row:
     label: bool | None
 
 
-def read_rows(path: Path) -> Iterator[Row]:
-    """Reads rows one at a time; blank lines are left out.
+def read_responses(path: Path) -> Iterator[ResponseRow]:
+    """Reads rows one at a time, skipping blank lines.
 
-    A row has a `prompt`, a `response`, `metadata` for the judges and perhaps a `label`; other fields are let be.
+    A row has a `prompt`, a `response`, `metadata` for the judges and perhaps a `label`; other fields are ignored.
 
     Raises:
-        UserError: the file cannot be read, or a row is not what it should be (names the line and the field).
+        UserError: the file cannot be read, or a row is not as it should be; the message names its line and field.
     """
     if path.exists() and not path.is_file():
         raise UserError(f"{path}: not a file")
@@ -108,31 +111,31 @@ def read_rows(path: Path) -> Iterator[Row]:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def sample_of(fields: Mapping[str, Any], place: str) -> Sample:
-    """What the judges read of a row.
+def parse_sample(fields: Mapping[str, Any], place: str) -> Sample:
+    """Reads the sample of a row.
 
     Args:
-        fields: of the row.
-        place: where the row is, for complaints and as the prompt's key.
+        fields: the fields of the row.
+        place: where the row is, for messages and as the prompt's key.
 
     Raises:
-        UserError: a field is missing, or is not what it should be.
+        UserError: a field is missing, or has a wrong value.
     """
     taken = [name for name in FIELDS if name in fields]
     if taken:
         raise UserError(f"{place}: field '{taken[0]}' is what judging adds; drop it from the input, or rename it")
-    metadata = fields.get("metadata")
+    metadata: Any = fields.get("metadata")
     if not isinstance(metadata, Mapping | None):
-        raise UserError(f"{place}: field 'metadata' must be an object, found {preview(metadata)}")
+        raise UserError(f"{place}: field 'metadata' must be an object, found {preview(fields['metadata'])}")
     prompt = Prompt(place, _text(fields, "prompt", place), metadata=metadata or {})
     return Sample(prompt, _text(fields, "response", place))
 
 
-def label_of(fields: Mapping[str, Any], place: str) -> bool | None:
-    """The row's label.
+def parse_label(fields: Mapping[str, Any], place: str) -> bool | None:
+    """Reads the label of a row, if it has one.
 
     Raises:
-        UserError: it is neither true, false nor null.
+        UserError: it is not true, false or null.
     """
     label = fields.get("label")
     if label is not None and not isinstance(label, bool):
@@ -142,14 +145,15 @@ def label_of(fields: Mapping[str, Any], place: str) -> bool | None:
     return label
 
 
-def _row(line: bytes, place: str) -> Row:
+def _row(line: bytes, place: str) -> ResponseRow:
     try:
-        fields = orjson.loads(line)
+        fields: Any = orjson.loads(line)
     except orjson.JSONDecodeError as error:
         raise UserError(f"{place}: not JSON: {error.msg} at column {error.colno}") from error
     if not isinstance(fields, dict):
         raise UserError(f"{place}: expected an object with named fields, found {preview(fields)}")
-    return Row(line, sample_of(fields, place), label_of(fields, place))
+    row = cast("dict[str, Any]", fields)
+    return ResponseRow(line, parse_sample(row, place), parse_label(row, place))
 
 
 def _text(fields: Mapping[str, Any], name: str, place: str) -> str:

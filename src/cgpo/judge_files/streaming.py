@@ -1,4 +1,4 @@
-"""Judging a file of responses from its first row to its last, a chunk at a time."""
+"""Judges a file of responses from its first row to its last, one chunk at a time."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cgpo.errors import UserError
-from cgpo.judge_files.output import Output, check_output
-from cgpo.judge_files.rows import judge_samples, read_rows, sample_of
-from cgpo.judge_files.summary import Tally, summarise
+from cgpo.judge_files.output import VerdictFile, check_verdict_file
+from cgpo.judge_files.rows import judge_samples, parse_sample, read_responses
+from cgpo.judge_files.summary import VerdictCounts, summarise
 from cgpo.judges.base import Judge, check_judge
 from cgpo.judges.panel.panel import Panel
 from cgpo.progress import bar
@@ -18,7 +18,7 @@ from cgpo.protocols import JudgePanel
 
 T = TypeVar("T")
 CHUNK = 128
-"""Rows that are judged together, and are in the output together."""
+"""The number of rows that are judged together, and written together."""
 
 
 def judge_file(
@@ -30,48 +30,47 @@ def judge_file(
     settings: Mapping[str, Any] | None = None,
     chunk: int = CHUNK,
 ) -> dict[str, Any]:
-    """Judges every row of a JSONL file, in an amount of memory that does not depend on its length.
+    """Judges every row of a JSONL file, using an amount of memory that does not depend on its length.
 
     The whole file is checked before the first row is judged. The output has the same rows in the same order, each with
-    `verdicts` and `satisfied` added. Where it was left unfinished it is taken up again; finished, it is never
-    overwritten.
+    `verdicts` and `satisfied` added. An unfinished output is resumed; a finished one is never overwritten.
 
     Args:
-        source: the file: rows of `prompt`, `response`, `metadata` and perhaps `label`, and whatever else they hold.
+        source: the file, with rows of `prompt`, `response`, `metadata`, perhaps `label`, and any other fields.
         output: the file of verdicts; `<output>.summary.json` is written beside it at the end.
-        judges: by name.
-        panel: how they are asked, if not by a plain `Panel`.
-        settings: what the verdicts depend on, ready for JSON: an unfinished output that was begun with others is
-            refused. By default the judges' names and classes.
-        chunk: rows that are judged together, and stand in the output together.
+        judges: the judges by name.
+        panel: the panel that asks them; a `Panel` with its defaults if it is left out.
+        settings: what the verdicts depend on, ready for JSON; an unfinished output that was begun with other settings
+            is refused. By default these are the judges' names and classes.
+        chunk: the number of rows that are judged together, and written together.
 
     Returns:
         The summary.
 
     Raises:
-        UserError: a row, or the output, is not what it should be.
+        UserError: a row, or the output, is not as it should be.
     """
     source, output = Path(source), Path(output)
     settings = _classes(judges) if settings is None else settings
     panel = panel or Panel(judges)
-    check_output(output, settings)
-    count = _checked(source, judges)
-    tally = Tally()
-    rows = read_rows(source)
-    file = Output(output, settings)
+    check_verdict_file(output, settings)
+    count = _check_rows(source, judges)
+    counts = VerdictCounts()
+    rows = read_responses(source)
+    file = VerdictFile(output, settings)
     try:
         with bar(f"reading {output.name}", count) as work:
-            for done in _chunks(file.take_up(rows), CHUNK):
-                tally.add(done)
+            for done in _chunks(file.resume(rows), CHUNK):
+                counts.add(done)
                 work.advance(len(done))
-        with bar(f"judging {source.name}", count, tally.rows) as work:
+        with bar(f"judging {source.name}", count, counts.rows) as work:
             for batch in _chunks(rows, chunk):
-                judgements = judge_samples(panel, [row.sample for row in batch])
-                done = list(zip(batch, judgements, strict=True))
+                verdicts = judge_samples(panel, [row.sample for row in batch])
+                done = list(zip(batch, verdicts, strict=True))
                 file.append(done)
-                tally.add(done)
+                counts.add(done)
                 work.advance(len(done))
-        summary = summarise(tally, input=str(source), output=str(output), settings=settings)
+        summary = summarise(counts, input=str(source), output=str(output), settings=settings)
         file.finish(summary)
     finally:
         file.close()
@@ -81,29 +80,29 @@ def judge_file(
 def judge_rows(
     rows: Iterable[Mapping[str, Any]], judges: Mapping[str, Judge], *, chunk: int = CHUNK
 ) -> Iterator[dict[str, Any]]:
-    """The same for rows in memory: each row with `verdicts` and `satisfied` added, in order, as they are judged.
+    """Judges rows in memory and yields each with `verdicts` and `satisfied` added, in order, as they are judged.
 
     Args:
-        rows: as those of a file; labels are let be.
-        judges: by name.
-        chunk: rows that are judged together.
+        rows: rows like those of `judge_file`; labels are ignored.
+        judges: the judges by name.
+        chunk: the number of rows that are judged together.
 
     Raises:
-        UserError: a row is not what it should be.
+        UserError: a row is not as it should be.
     """
     panel = Panel(judges)
     for batch in _chunks(enumerate(rows, start=1), chunk):
-        samples = [sample_of(row, f"row {number}") for number, row in batch]
-        for (_, row), judgement in zip(batch, judge_samples(panel, samples), strict=True):
-            yield {**row, **judgement.record()}
+        samples = [parse_sample(row, f"row {number}") for number, row in batch]
+        for (_, row), verdicts in zip(batch, judge_samples(panel, samples), strict=True):
+            yield {**row, **verdicts.as_fields()}
 
 
-def _checked(source: Path, judges: Mapping[str, Judge]) -> int:
-    """The number of rows, once all of them were seen to be readable, by the judges too."""
+def _check_rows(source: Path, judges: Mapping[str, Judge]) -> int:
+    """Checks that all rows can be read, also by the judges, and returns their number."""
     checks = [check_judge(f"judges.{name}", judge).check_prompt for name, judge in judges.items()]
     count = 0
     with bar(f"reading {source.name}", None) as work:
-        for batch in _chunks(read_rows(source), CHUNK):
+        for batch in _chunks(read_responses(source), CHUNK):
             for row in batch:
                 for check in checks:
                     check(row.sample.prompt)

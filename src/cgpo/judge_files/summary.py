@@ -1,4 +1,4 @@
-"""What the verdicts on a file come to: the numbers of `<output>.summary.json`."""
+"""The summary of the verdicts on a file: the numbers of `<output>.summary.json`."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from dataclasses import asdict
 from itertools import combinations
 from typing import Any
 
-from cgpo.judge_files.rows import Judgement, Row
+from cgpo.judge_files.rows import ResponseRow, RowVerdicts
 from cgpo.statistics import Estimate, f1, kappa, proportion
 from cgpo.types import Outcome
 
 DECIDED = (Outcome.VIOLATED, Outcome.SATISFIED)
 
 
-class Ratings:
-    """What one judge, or the whole panel, said of all rows.
+class OutcomeCounts:
+    """How often one judge, or the whole panel, gave each outcome.
 
     Attributes:
-        outcomes: outcome → rows.
-        labelled: (outcome, label) → rows that have a label.
-        seconds: over all rows.
+        outcomes: outcome → number of rows.
+        labelled: (outcome, label) → number of rows with a label.
+        seconds: the time over all rows.
     """
 
     def __init__(self) -> None:
@@ -37,33 +37,33 @@ class Ratings:
             self.labelled[outcome, label] += 1
 
 
-class Tally:
+class VerdictCounts:
     """The counts over all rows.
 
     Attributes:
-        rows: how many there were.
-        judges: by judge.
-        panel: what the judges came to together; not applicable where none of them applied.
-        pairs: two judges → (what the first said, what the second said) → rows that both decided.
+        rows: the number of rows.
+        judges: the counts of each judge.
+        panel: the counts of the judges together; a row to which none of them applies is not applicable.
+        pairs: two judges → (outcome of the first, outcome of the second) → number of rows that both decided.
     """
 
     def __init__(self) -> None:
         self.rows = 0
-        self.judges: dict[str, Ratings] = {}
-        self.panel = Ratings()
+        self.judges: dict[str, OutcomeCounts] = {}
+        self.panel = OutcomeCounts()
         self.pairs: dict[tuple[str, str], Counter[tuple[Outcome, Outcome]]] = {}
 
-    def add(self, judged: Iterable[tuple[Row, Judgement]]) -> None:
+    def add(self, judged: Iterable[tuple[ResponseRow, RowVerdicts]]) -> None:
         """Counts rows."""
-        for row, judgement in judged:
-            self._add(judgement, row.label)
+        for row, verdicts in judged:
+            self._add(verdicts, row.label)
 
-    def _add(self, judgement: Judgement, label: bool | None) -> None:
+    def _add(self, found: RowVerdicts, label: bool | None) -> None:
         self.rows += 1
-        outcomes = {name: verdict.outcome for name, verdict in judgement.verdicts.items()}
+        outcomes = {name: verdict.outcome for name, verdict in found.verdicts.items()}
         for name, outcome in outcomes.items():
-            self.judges.setdefault(name, Ratings()).add(outcome, label, judgement.seconds[name])
-        self.panel.add(_conclusion(judgement), label, sum(judgement.seconds.values()))
+            self.judges.setdefault(name, OutcomeCounts()).add(outcome, label, found.seconds[name])
+        self.panel.add(_panel_outcome(found), label, sum(found.seconds.values()))
         for pair in combinations(outcomes, 2):
             counts = self.pairs.setdefault(pair, Counter())
             first, second = (outcomes[name] for name in pair)
@@ -71,41 +71,43 @@ class Tally:
                 counts[first, second] += 1
 
 
-def _conclusion(judgement: Judgement) -> Outcome:
-    if all(verdict.outcome is Outcome.NOT_APPLICABLE for verdict in judgement.verdicts.values()):
+def _panel_outcome(found: RowVerdicts) -> Outcome:
+    if all(verdict.outcome is Outcome.NOT_APPLICABLE for verdict in found.verdicts.values()):
         return Outcome.NOT_APPLICABLE
-    if judgement.satisfied is None:
+    if found.satisfied is None:
         return Outcome.UNDECIDED
-    return Outcome.SATISFIED if judgement.satisfied else Outcome.VIOLATED
+    return Outcome.SATISFIED if found.satisfied else Outcome.VIOLATED
 
 
 SATISFIED, VIOLATED = Outcome.SATISFIED, Outcome.VIOLATED
 
 
-def summarise(tally: Tally, **facts: Any) -> dict[str, Any]:
-    """The summary of all rows, ready for JSON.
+def summarise(counts: VerdictCounts, **facts: Any) -> dict[str, Any]:
+    """Makes the summary of all rows, ready for JSON.
 
-    Estimates are objects of `value`, `low` and `high` (95 %), or null where they are not defined. The positive class
+    Estimates are objects with `value`, `low` and `high` (95 %), or null where they are undefined. The positive class
     is `violated`: a judge is a detector of violations.
 
     Args:
-        tally: the counts, of at least one row.
-        **facts: further entries, kept as they are.
+        counts: the counts of at least one row.
+        **facts: further entries of the summary.
     """
     summary: dict[str, Any] = {
-        "rows": tally.rows,
-        "judges": {name: _ratings(ratings, tally.rows) for name, ratings in tally.judges.items()},
+        "rows": counts.rows,
+        "judges": {name: _ratings(ratings, counts.rows) for name, ratings in counts.judges.items()},
     }
-    if len(tally.judges) > 1:
-        summary["panel"] = _ratings(tally.panel, tally.rows)
-        summary["agreement"] = [{"judges": list(pair), **_agreement(counts)} for pair, counts in tally.pairs.items()]
+    if len(counts.judges) > 1:
+        summary["panel"] = _ratings(counts.panel, counts.rows)
+        summary["agreement"] = [{"judges": list(pair), **_agreement(counts)} for pair, counts in counts.pairs.items()]
     return {**summary, **facts}
 
 
-def _ratings(ratings: Ratings, rows: int) -> dict[str, Any]:
-    counts = ratings.outcomes
+def _ratings(ratings: OutcomeCounts, rows: int) -> dict[str, Any]:
+    outcomes = ratings.outcomes
     found = {
-        "outcomes": {str(outcome): {"rows": counts[outcome], "rate": counts[outcome] / rows} for outcome in Outcome},
+        "outcomes": {
+            str(outcome): {"rows": outcomes[outcome], "rate": outcomes[outcome] / rows} for outcome in Outcome
+        },
         "seconds": ratings.seconds,
         "seconds_per_row": ratings.seconds / rows,
     }
@@ -114,8 +116,8 @@ def _ratings(ratings: Ratings, rows: int) -> dict[str, Any]:
     return found
 
 
-def _against_labels(ratings: Ratings) -> dict[str, Any]:
-    """Only rows that have a label and were decided count as right or wrong; the others are counted apart."""
+def _against_labels(ratings: OutcomeCounts) -> dict[str, Any]:
+    """Compares with the labels of rows; rows that were not decided are counted separately."""
     counts = ratings.labelled
     hits, false_alarms = counts[VIOLATED, False], counts[VIOLATED, True]
     misses, passes = counts[SATISFIED, False], counts[SATISFIED, True]
@@ -127,11 +129,11 @@ def _against_labels(ratings: Ratings) -> dict[str, Any]:
         "false_positives": false_alarms,
         "false_negatives": misses,
         "true_negatives": passes,
-        "accuracy": _plain(proportion(hits + passes, hits + false_alarms + misses + passes)),
-        "precision": _plain(proportion(hits, hits + false_alarms)),
-        "recall": _plain(proportion(hits, hits + misses)),
-        "f1": _plain(f1(hits, false_alarms, misses)),
-        "kappa": _plain(kappa(hits, false_alarms, misses, passes)),
+        "accuracy": _as_dict(proportion(hits + passes, hits + false_alarms + misses + passes)),
+        "precision": _as_dict(proportion(hits, hits + false_alarms)),
+        "recall": _as_dict(proportion(hits, hits + misses)),
+        "f1": _as_dict(f1(hits, false_alarms, misses)),
+        "kappa": _as_dict(kappa(hits, false_alarms, misses, passes)),
     }
 
 
@@ -141,10 +143,10 @@ def _agreement(counts: Mapping[tuple[Outcome, Outcome], int]) -> dict[str, Any]:
     rows = both + first + second + neither
     return {
         "rows": rows,
-        "agreement": _plain(proportion(both + neither, rows)),
-        "kappa": _plain(kappa(both, first, second, neither)),
+        "agreement": _as_dict(proportion(both + neither, rows)),
+        "kappa": _as_dict(kappa(both, first, second, neither)),
     }
 
 
-def _plain(estimate: Estimate | None) -> dict[str, float] | None:
+def _as_dict(estimate: Estimate | None) -> dict[str, float] | None:
     return None if estimate is None else asdict(estimate)

@@ -1,4 +1,4 @@
-"""The summary for people: tables at the end of the command."""
+"""The summary as tables for people."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.text import Text
 
 OUTCOMES = ("satisfied", "violated", "not_applicable", "undecided")
 NOT_ASKED = "not_asked"
-"""Told of only where the panel let dear judges off."""
+"""Shown only if the panel skipped expensive judges."""
 MEASURES = {
     "accuracy": "accuracy",
     "precision": "precision",
@@ -23,12 +23,12 @@ MEASURES = {
 }
 TOGETHER = "all together"
 SIDE_BY_SIDE, LABELLED_SIDE_BY_SIDE = 3, 2
-"""Judges that fit beside each other on eighty columns, without and with intervals against labels."""
+"""The number of judges that fit side by side on eighty columns, without and with intervals against labels."""
 Ratings = Mapping[str, Any]
 
 
 def summary_view(summary: Mapping[str, Any]) -> RenderableType:
-    """What each judge said, how it stands to the labels where there are any, and to the other judges."""
+    """Shows each judge's outcomes, how it compares with the labels, if there are any, and with the other judges."""
     raters: dict[str, Ratings] = {**summary["judges"]}
     if "panel" in summary:
         raters[TOGETHER] = summary["panel"]
@@ -90,7 +90,7 @@ def _count(outcome: Mapping[str, Any]) -> str:
 
 
 def _percent(share: float) -> str:
-    """A share in per cent, never rounded to 0 or 100 where it is neither."""
+    """Formats a share in per cent, never rounded to 0 or 100 unless it is exactly that."""
     shown = f"{100 * share:.1f}"
     return f"{shown} %" if shown not in ("0.0", "100.0") or share in (0, 1) else f"{100 * share:.6g} %"
 

@@ -18,7 +18,7 @@ from cgpo.bounds import ModelPath
 from cgpo.data.holdout import held_out_flags
 from cgpo.errors import UserError
 from cgpo.judge_files import judge_file
-from cgpo.judge_files.rows import Row, read_rows
+from cgpo.judge_files.rows import ResponseRow, read_responses
 from cgpo.judges.language_model.judge import LanguageModelJudge
 from cgpo.judges.language_model.question import Question
 from cgpo.judges.language_model.rendering import answer_token, load_template, needs_ground_truth, render
@@ -102,8 +102,8 @@ class LabelledRows:
         unlabelled: how many rows had no label and were left out.
     """
 
-    train: Sequence[Row]
-    held_out: Sequence[Row]
+    train: Sequence[ResponseRow]
+    held_out: Sequence[ResponseRow]
     unlabelled: int
 
     def load(self) -> list[tuple[Sample, bool]]:
@@ -122,7 +122,7 @@ def read_labelled(path: Path, held_out: float, seed: int) -> LabelledRows:
     Raises:
         UserError: a row cannot be read, or one side has no rows, or the rows to train on have one label only.
     """
-    rows = list(read_rows(path))
+    rows = list(read_responses(path))
     labelled = [row for row in rows if row.label is not None]
     if not labelled:
         raise UserError(f"{path}: no row has a label (true = satisfied, false = violated)")
