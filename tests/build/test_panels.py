@@ -30,7 +30,7 @@ def component(config: dict[str, Any], key: str = "judges.mine") -> Component:
     return found
 
 
-MATH = {"_target_": "cgpo.judges.math.judge.MathJudge", "form": None, "timeout": 3.0}
+MATH = {"_target_": "cgpo.judges.math.MathJudge", "form": None, "timeout": 3.0}
 
 
 def test_a_version_is_of_the_settings() -> None:
@@ -71,7 +71,7 @@ def test_a_version_is_of_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_where_a_model_lies_does_not_decide_its_verdicts() -> None:
-    judge = {"_target_": "cgpo.judges.math.judge.MathJudge"}
+    judge = {"_target_": "cgpo.judges.math.MathJudge"}
     parts = [
         judge_version({**judge, "device": device, "parts": [{"device": device}]}) for device in ("cuda:0", "cuda:1")
     ]

@@ -136,7 +136,7 @@ def test_callbacks_that_name_judges_get_them() -> None:
     alarm = read("callbacks.alarm.judges=[safety]", "tasks=reasoning").callbacks["alarm"]
     given = alarm.arguments["judges"]
     assert isinstance(given, dict)
-    assert given["safety"].target == "cgpo.judges.language_model.judge.LanguageModelJudge"
+    assert given["safety"].target == "cgpo.judges.language_model.LanguageModelJudge"
 
 
 def test_a_judge_behind_an_endpoint_needs_no_model() -> None:

@@ -118,7 +118,7 @@ class TrainerConfig(Section):
     devices: Count | Literal["auto"]
     """Processes of a machine, each with a device of its own; auto for every GPU, or two on a CPU."""
     nodes: Annotated[int, Ge(1), Unit("machines")]
-    """Machines."""
+    """Machines that run together."""
     tensor_parallel: Annotated[int, Ge(1), Unit("processes")]
     """Neighbouring processes that share each matrix of one copy; with `fsdp` only."""
     precision: Precision
@@ -126,7 +126,7 @@ class TrainerConfig(Section):
     threads: Count | Literal["auto"]
     """Threads of torch on a CPU; auto measures the fastest number when the run starts."""
     resume: str | None
-    """auto goes on with the run that was cut off, a folder with the run that lies there; null begins a new one."""
+    """Which run is gone on with: auto for the one that was cut off, or a run's folder; null begins a new one."""
     options: Values
     """Further arguments of `lightning.Trainer`, such as `accelerator`."""
 
