@@ -41,6 +41,7 @@ CASES = {
     "trainer=cpuu": ["trainer=cpuu: ", "choose cpu, "],
     "data=gsm9k": ["data=gsm9k: ", "did you mean gsm8k?"],
     "experiment=nothing": ["experiment=nothing: there is no such choice"],
+    "'experiment=[stories,real_smoke]'": ["experiment: choose one; a file of your own, experiment/NAME.yaml"],
     # A key that Hydra does not find.
     "optimzer=crpg": ["optimzer: ", "did you mean optimizer?"],
     "updatess=3": ["updatess: ", "did you mean updates?"],

@@ -34,6 +34,8 @@ def one_line(error: BaseException, verb: Verb, arguments: Sequence[str]) -> str:
         return _missing_choice(error, arguments, verb.root)
     if isinstance(error, OverrideParseException):
         return f"{error.override}: this override cannot be read: {str(error).splitlines()[0]}"
+    if isinstance(error, ConfigCompositionException) and "'${experiment}/" in str(error):
+        return "experiment: choose one; a file of your own, experiment/NAME.yaml, may have several among its defaults"
     if isinstance(error, ConfigCompositionException) and (key := _unknown_key(str(error))):
         return _unknown(key, verb, arguments)
     deepest = error.__cause__ if isinstance(error.__cause__, TypeError) else error
