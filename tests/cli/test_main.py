@@ -1,4 +1,4 @@
-"""The program `cgpo`: which verbs there are, and that none of them loads what is slow before it has read what was typed."""
+"""The program `cgpo`: which verbs there are, and that none loads what is slow before it has read what was typed."""
 
 import subprocess
 import sys
