@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cgpo.evaluation.bootstrap import Ratio, Resampling, difference, estimate, ratio, resampling
+from cgpo.evaluation.bootstrap import Ratio, Resamples, difference, draw_resamples, estimate, ratio
 from cgpo.statistics import Estimate
 
-BY_HAND = Resampling(np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 2.0]]))
+BY_HAND = Resamples(np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 2.0]]))
 """Two prompts; the first twice, both, the second twice."""
 VALUES = st.lists(st.floats(-100, 100), min_size=2, max_size=12)
 
@@ -31,14 +31,14 @@ def test_a_ratio_by_hand() -> None:
 def test_a_prompt_that_says_nothing_takes_no_part() -> None:
     # The second prompt has no response that was judged: the resample of it alone is left out, the others say 1/2.
     number = ratio([1, 0], [2, 0])
-    assert np.isnan(BY_HAND.of(number)).tolist() == [False, False, True]
+    assert np.isnan(BY_HAND.apply(number)).tolist() == [False, False, True]
     close(estimate(number, BY_HAND), 0.5, 0.5, 0.5)
     assert estimate(ratio([0, 0], [0, 0]), BY_HAND) is None
 
 
 def test_a_share_of_nothing_or_all_has_wilsons_interval() -> None:
     # Five prompts of four responses each are five trials, not twenty: z² / (5 + z²) = 3.8415 / 8.8415.
-    few = resampling(5, 100, seed=0)
+    few = draw_resamples(5, 100, seed=0)
     close(estimate(ratio([0] * 5, [4] * 5), few), 0.0, 0.0, 0.43448)
     close(estimate(ratio([4] * 5, [4] * 5), few), 1.0, 0.56552, 1.0)
     close(estimate(ratio([0, 0, 0, 0, 0], [4, 4, 4, 4, 4], share=False), few), 0.0, 0.0, 0.0)
@@ -54,7 +54,7 @@ def test_a_paired_difference_by_hand() -> None:
 
 
 def test_the_difference_of_two_certainties_has_newcombes_interval() -> None:
-    few = resampling(5, 100, seed=0)
+    few = draw_resamples(5, 100, seed=0)
     none, every = ratio([0] * 5, [1] * 5), ratio([1] * 5, [1] * 5)
     # Wilson: none in [0, 0.43448], all in [0.56552, 1]. 1 − √(0.43448² + 0.43448²) = 0.38555; above, nothing.
     close(difference(none, every, few), 1.0, 0.38555, 1.0)
@@ -65,7 +65,7 @@ def test_the_difference_of_two_certainties_has_newcombes_interval() -> None:
 def test_responses_of_one_prompt_are_one_cluster() -> None:
     """Four equal responses to each prompt say no more than one: the interval is the same."""
     right = np.array([1, 0, 1, 1, 0, 1, 0, 1.0])
-    drawn = resampling(8, 400, seed=3)
+    drawn = draw_resamples(8, 400, seed=3)
     assert estimate(Ratio(4 * right, np.full(8, 4.0)), drawn) == estimate(Ratio(right, np.ones(8)), drawn)
 
 
@@ -75,7 +75,7 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
     for trial in range(300):
         # Prompts differ in difficulty, and the four responses to each share it: the mean of a Beta(2, 2) is 0.5.
         right = random.binomial(4, random.beta(2, 2, size=60))
-        found = estimate(ratio(right, [4] * 60), resampling(60, 300, seed=trial))
+        found = estimate(ratio(right, [4] * 60), draw_resamples(60, 300, seed=trial))
         assert found is not None
         held += found.low <= 0.5 <= found.high
     assert 0.90 <= held / 300 <= 0.98
@@ -84,7 +84,7 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
 
 
 def test_the_seed_decides_and_each_resample_is_whole() -> None:
-    first, same, other = resampling(9, 50, 1), resampling(9, 50, 1), resampling(9, 50, 2)
+    first, same, other = draw_resamples(9, 50, 1), draw_resamples(9, 50, 1), draw_resamples(9, 50, 2)
     assert np.array_equal(first.counts, same.counts)
     assert not np.array_equal(first.counts, other.counts)
     assert (first.counts.sum(1) == 9).all()
@@ -98,7 +98,7 @@ def test_lengths_must_agree() -> None:
 @given(VALUES, st.integers(0, 5))
 @settings(deadline=None)
 def test_the_number_lies_in_its_interval(values: list[float], seed: int) -> None:
-    found = estimate(means(values), resampling(len(values), 100, seed))
+    found = estimate(means(values), draw_resamples(len(values), 100, seed))
     assert found is not None
     assert found.low <= found.value <= found.high
     assert found.value == pytest.approx(np.mean(values), abs=1e-9)
@@ -107,7 +107,7 @@ def test_the_number_lies_in_its_interval(values: list[float], seed: int) -> None
 @given(VALUES, st.floats(-10, 10), st.floats(0.1, 10))
 @settings(deadline=None)
 def test_intervals_move_and_stretch_with_the_numbers(values: list[float], move: float, stretch: float) -> None:
-    drawn = resampling(len(values), 100, 0)
+    drawn = draw_resamples(len(values), 100, 0)
     plain, moved = estimate(means(values), drawn), estimate(means([stretch * v + move for v in values]), drawn)
     assert plain is not None
     close(moved, *(stretch * x + move for x in (plain.value, plain.low, plain.high)))
@@ -117,7 +117,7 @@ def test_intervals_move_and_stretch_with_the_numbers(values: list[float], move: 
 @settings(deadline=None)
 def test_a_difference_turned_around_changes_its_sign(values: list[float], random: object) -> None:
     shuffled = sorted(values, key=lambda _: random.random())  # type: ignore[attr-defined]
-    drawn = resampling(len(values), 100, 0)
+    drawn = draw_resamples(len(values), 100, 0)
     there, back = (difference(means(a), means(b), drawn) for a, b in ((values, shuffled), (shuffled, values)))
     assert back is not None
     close(there, -back.value, -back.high, -back.low)

@@ -8,24 +8,22 @@ import pytest
 from tests.policy.tiny import prompt, tiny_policy
 from tests.tasks.fakes import CountingSampler, RuleJudge, even, expert, never
 
-from cgpo.evaluation.assessment import Decoding, HeldOutTask
-from cgpo.evaluation.comparison import Comparison, Settings
-from cgpo.evaluation.samples import SampleFile
+from cgpo.evaluation.comparison import Comparison, Decoding, EvaluationSettings, HeldOutTask, SampleFile
 from cgpo.judges.panel.panel import Panel
 from cgpo.rollout import DecodingSampler
 
 PROMPTS = tuple(prompt(5 + i, 20 - i) for i in range(6))
 PANEL = Panel({"even": RuleJudge(even), "never": RuleJudge(never)})
-SETTINGS = Settings(seed=3, pass_at=(1, 3), win_by=("reward", "never"), resamples=100)
+SETTINGS = EvaluationSettings(seed=3, pass_at=(1, 3), win_by=("reward", "never"), resamples=100)
 
 
 def held_out(sampled: Any = None, **fields: Any) -> HeldOutTask:
     task = expert(held_out=PROMPTS, panel=PANEL.of(["even"]), also=PANEL.of(["never"]), gold=RuleJudge(even), **fields)
-    drawings = {
+    decodings = {
         "sampled": Decoding(sampled or DecodingSampler(6), 3),
         "greedy": Decoding(DecodingSampler(6, top_k=1), 1),
     }
-    return HeldOutTask(task, PROMPTS, drawings)
+    return HeldOutTask(task, PROMPTS, decodings)
 
 
 def compared(
@@ -34,7 +32,7 @@ def compared(
     said: list[str] = []
     comparison = Comparison([task], SETTINGS, SampleFile(folder / "samples.jsonl", **keep), said.append)
     reference = tiny_policy(1)
-    comparison.face(tiny_policy(opponent))
+    comparison.sample_opponent(tiny_policy(opponent))
     for name, seed in policies.items():
         comparison.add(name, tiny_policy(seed), reference)
     assert said == [f"{name}: chat, 18 sampled and 6 greedy responses" for name in ("opponent", *policies)]

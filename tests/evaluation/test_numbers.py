@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.evaluation.fakes import assessment, verdicts
 
-from cgpo.evaluation.bootstrap import Ratio, resampling
-from cgpo.evaluation.numbers import differences, estimates, numbers_of, pass_at_k
+from cgpo.evaluation.bootstrap import Ratio, draw_resamples
+from cgpo.evaluation.numbers import differences, estimates, evaluation_numbers, mean_pass_at_k
 
 # Three prompts, two responses each.
 TEXTS = ("a b", "a", "b c", "b c d", "c", "c d")
@@ -35,7 +35,7 @@ def values(tree: Any) -> Any:
 
 
 def test_every_number_by_hand() -> None:
-    assert values(numbers_of(FOUND, pass_at=(1, 2))) == {
+    assert values(evaluation_numbers(FOUND, pass_at=(1, 2))) == {
         "success": 3 / 5,  # of the five that gold decided
         # One of two, pass@1 1/2; of the second prompt's two only one was decided: wrong; two of two.
         "pass_at": {"1": pytest.approx((0.5 + 0 + 1) / 3), "2": pytest.approx((1 + 1) / 2)},
@@ -53,7 +53,7 @@ def test_every_number_by_hand() -> None:
 
 
 def test_numbers_are_kept_by_prompt() -> None:
-    found = numbers_of(FOUND)
+    found = evaluation_numbers(FOUND)
     assert found["success"].numerator.tolist() == [1, 0, 2]
     assert found["success"].denominator.tolist() == [2, 1, 2]
     assert found["reward"].numerator.tolist() == [3, 8, 1]
@@ -63,14 +63,14 @@ def test_numbers_are_kept_by_prompt() -> None:
 
 
 def test_without_gold_judges_and_reference_there_is_less_to_say() -> None:
-    found = values(numbers_of(assessment(("a", "b"), 2, [1.0, 2.0], {}), pass_at=(1,)))
+    found = values(evaluation_numbers(assessment(("a", "b"), 2, [1.0, 2.0], {}), pass_at=(1,)))
     assert (found["success"], found["kl"], found["pass_at"], found["violation_rate"]) == (None, None, {}, {})
     assert found["satisfied"] == 1.0
 
 
 def test_the_tree_of_estimates_is_as_the_tree_of_numbers() -> None:
-    drawn = resampling(3, 200, 0)
-    found = estimates(numbers_of(FOUND, pass_at=(2,)), drawn)
+    drawn = draw_resamples(3, 200, 0)
+    found = estimates(evaluation_numbers(FOUND, pass_at=(2,)), drawn)
     assert set(found["reward"]) == {"value", "low", "high"}
     assert found["reward"]["value"] == 2.0
     # The prompts' mean rewards are 1.5, 4 and 0.5.
@@ -79,11 +79,11 @@ def test_the_tree_of_estimates_is_as_the_tree_of_numbers() -> None:
 
 
 def test_a_policy_does_not_differ_from_itself() -> None:
-    found = numbers_of(FOUND)
-    gap = differences(found, found, resampling(3, 200, 0))
+    found = evaluation_numbers(FOUND)
+    gap = differences(found, found, draw_resamples(3, 200, 0))
     assert gap["reward"] == {"value": 0.0, "low": 0.0, "high": 0.0}
     assert gap["violation_rate"]["safety"]["value"] == 0.0
-    assert differences({"kl": None}, {"kl": found["kl"]}, resampling(3, 200, 0)) == {"kl": None}
+    assert differences({"kl": None}, {"kl": found["kl"]}, draw_resamples(3, 200, 0)) == {"kl": None}
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_policy_does_not_differ_from_itself() -> None:
     ],
 )
 def test_pass_at_k_of_one_prompt(n: int, c: int, k: int, wanted: float) -> None:
-    assert pass_at_k(np.array([float(n)]), np.array([float(c)]), k).value == pytest.approx(wanted)
+    assert mean_pass_at_k(np.array([float(n)]), np.array([float(c)]), k).value == pytest.approx(wanted)
 
 
 @given(st.integers(1, 12).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n), st.integers(1, n))))
@@ -106,5 +106,5 @@ def test_pass_at_k_is_the_share_of_draws_that_hold_a_right_one(case: tuple[int, 
     """As Chen et al. write it for the computer: 1 − Π (1 − k / i) for i from n − c + 1 to n."""
     n, c, k = case
     product = math.prod(1 - k / i for i in range(n - c + 1, n + 1)) if n - c >= k else 0.0
-    found = pass_at_k(np.array([float(n)]), np.array([float(c)]), k).value
+    found = mean_pass_at_k(np.array([float(n)]), np.array([float(c)]), k).value
     assert found == pytest.approx(1 - product, abs=1e-12)

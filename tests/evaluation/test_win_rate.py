@@ -3,7 +3,7 @@
 from tests.evaluation.fakes import assessment, verdicts
 
 from cgpo.evaluation.bootstrap import Ratio
-from cgpo.evaluation.win_rate import comparisons
+from cgpo.evaluation.win_rate import win_rates
 
 # Two prompts, two responses each.
 OWN = assessment(("a", "b", "c", "d"), 2, [1.0, 3.0, 0.0, 2.0], {"math": "+-?+"}, gold=verdicts("+++-"))
@@ -11,7 +11,7 @@ OTHER = assessment(("e", "f", "g", "d"), 2, [2.0, 1.0, 0.0, 2.1], {"math": "-+-+
 
 
 def rates(criterion: str, own: object = OWN, other: object = OTHER) -> list[float | None]:
-    found = comparisons(own, other, [criterion])  # type: ignore[arg-type]
+    found = win_rates(own, other, [criterion])  # type: ignore[arg-type]
     numbers = [found[name][criterion] for name in ("win_rate", "ties", "uncompared")]
     return [None if number is None else number.value for number in numbers if isinstance(number, Ratio)]
 

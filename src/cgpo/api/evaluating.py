@@ -19,8 +19,7 @@ from cgpo.build.devices import training_device
 from cgpo.build.policies import check_same_tokens
 from cgpo.config.policies import derived_names
 from cgpo.errors import UserError
-from cgpo.evaluation.assessment import Decoding, HeldOutTask
-from cgpo.evaluation.comparison import GREEDY, OPPONENT, SAMPLED, Settings
+from cgpo.evaluation.comparison import GREEDY, OPPONENT, SAMPLED, Decoding, EvaluationSettings, HeldOutTask
 from cgpo.evaluation.side_by_side import SAMPLES, Candidate, compare
 from cgpo.evaluation.tables import tables
 from cgpo.evaluation.win_rate import GOLD, REWARD
@@ -139,7 +138,7 @@ def evaluate(
         if not held_out:
             raise UserError("evaluate.tasks: none has two held-out prompts; give a task more, Task(…, held_out=…)")
         _check_criteria(criteria, [task.expert for task in held_out])
-        settings = Settings(
+        settings = EvaluationSettings(
             seed=seed,
             pass_at=_pass_at(pass_at, samples),
             win_by=criteria,

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from cgpo.build.objects import make
 from cgpo.config import EvaluateConfig
 from cgpo.errors import UserError
-from cgpo.evaluation.assessment import Decoding, HeldOutTask
-from cgpo.evaluation.comparison import GREEDY, SAMPLED, Settings
+from cgpo.evaluation.comparison import GREEDY, SAMPLED, Decoding, EvaluationSettings, HeldOutTask
 from cgpo.tasks.expert import Expert
 
 
@@ -37,10 +36,10 @@ def held_out_tasks(experts: Sequence[Expert], config: EvaluateConfig) -> list[He
     return found
 
 
-def settings_of(config: EvaluateConfig) -> Settings:
+def settings_of(config: EvaluateConfig) -> EvaluationSettings:
     """What is counted."""
     settings = config.evaluation
-    return Settings(
+    return EvaluationSettings(
         seed=config.seed,
         pass_at=settings.pass_at or (),
         win_by=settings.win_by,

@@ -1,1 +1,1 @@
-"""What policies are worth on held-out prompts: responses drawn, judged and counted, with intervals, side by side."""
+"""Evaluation on held-out prompts: numbers with confidence intervals, comparisons of policies, the hacking alarm."""

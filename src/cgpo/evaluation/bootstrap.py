@@ -16,15 +16,15 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Ratio:
-    """A number that is one sum over prompts divided by another: a mean, a share, a rate among those that were judged.
+    """A number that is one sum over prompts divided by another: a mean, a share, a rate among what was judged.
 
     Attributes:
-        numerator: `[P]`, what each of the `P` prompts adds to the upper sum.
-        denominator: `[P]`, what it adds to the lower one, at least 0; where it is 0 the prompt says nothing.
-        share: the number lies between 0 and 1.
+        numerator: `[P]`, what each of the `P` prompts adds to the numerator.
+        denominator: `[P]`, what each prompt adds to the denominator, at least 0; a prompt with 0 does not count.
+        share: whether the number always lies between 0 and 1.
 
     Raises:
-        ValueError: the two are not as long as each other.
+        ValueError: the two have different lengths.
     """
 
     numerator: Numbers
@@ -37,65 +37,68 @@ class Ratio:
 
     @property
     def value(self) -> float | None:
-        """The number itself; `None` where no prompt says anything."""
+        """The number itself, or `None` if no prompt counts."""
         whole = self.denominator.sum()
         return float(self.numerator.sum() / whole) if whole > 0 else None
 
     @property
     def extreme(self) -> bool:
-        """Whether it is a share, and 0 or 1 in every prompt that says something."""
+        """Whether it is a share that is 0, or 1, in every prompt that counts."""
         total, whole = self.numerator.sum(), self.denominator.sum()
         return self.share and bool(whole > 0) and bool(total == 0 or total == whole)
 
     @property
     def clusters(self) -> int:
-        """The prompts that say something."""
+        """The number of prompts that count."""
         return int((self.denominator > 0).sum())
 
 
 def ratio(numerator: ArrayLike, denominator: ArrayLike, share: bool = True) -> Ratio:
-    """A `Ratio` of two sequences of numbers."""
+    """Makes a `Ratio` of two sequences of numbers."""
     return Ratio(np.asarray(numerator, dtype=np.float64), np.asarray(denominator, dtype=np.float64), share)
 
 
 @dataclass(frozen=True)
-class Resampling:
+class Resamples:
     """Resamples of `P` prompts, the same for every number, so that differences between policies are paired.
 
     Attributes:
-        counts: `[R, P]`, how often each of `R` resamples drew each prompt; each row adds up to `P`.
+        counts: `[R, P]`, how often each of `R` resamples contains each prompt; each row adds up to `P`.
     """
 
     counts: Numbers
 
-    def of(self, number: Ratio) -> Numbers:
-        """`[R]` the number in each resample; NaN where none of the prompts drawn says anything."""
+    def apply(self, number: Ratio) -> Numbers:
+        """Computes the number in each resample, `[R]`; NaN where none of the prompts in it counts."""
         with np.errstate(divide="ignore", invalid="ignore"):
             return (self.counts @ number.numerator) / (self.counts @ number.denominator)
 
 
-def resampling(prompts: int, resamples: int, seed: int) -> Resampling:
-    """Resamples of prompts with replacement (Efron, 1979); the same seed draws the same ones.
+def draw_resamples(prompts: int, resamples: int, seed: int) -> Resamples:
+    """Resamples prompts with replacement (Efron, 1979).
 
     Args:
         prompts: `P`, at least 1.
         resamples: `R`.
-        seed: of the random numbers.
+        seed: the same seed gives the same resamples.
     """
     counts = np.random.default_rng(seed).multinomial(prompts, np.full(prompts, 1 / prompts), size=resamples)
-    return Resampling(counts.astype(np.float64))
+    return Resamples(counts.astype(np.float64))
 
 
-def estimate(number: Ratio, resamples: Resampling) -> Estimate | None:
-    """A number with its 95 % percentile interval; `None` where no prompt says anything.
+def estimate(number: Ratio, resamples: Resamples) -> Estimate | None:
+    """Estimates a number with its 95 % percentile interval.
 
-    Where a share is 0 or 1 in all prompts, resampling sees no spread at all; its interval is then Wilson's, over as
-    many trials as there are prompts that say something.
+    If a share is 0, or 1, in all prompts, resampling shows no spread at all; the interval is then Wilson's, with as
+    many trials as there are prompts that count.
+
+    Returns:
+        The estimate, or `None` if no prompt counts.
     """
     value = number.value
     if value is None:
         return None
-    low, high = _percentiles(resamples.of(number))
+    low, high = _percentiles(resamples.apply(number))
     if number.extreme:
         wilson = proportion(value * number.clusters, number.clusters)
         assert wilson is not None
@@ -103,17 +106,20 @@ def estimate(number: Ratio, resamples: Resampling) -> Estimate | None:
     return _with_interval(value, low, high)
 
 
-def difference(first: Ratio, second: Ratio, resamples: Resampling) -> Estimate | None:
-    """Second less first, with the 95 % percentile interval of the paired difference; `None` where either is missing.
+def difference(first: Ratio, second: Ratio, resamples: Resamples) -> Estimate | None:
+    """Estimates the second number minus the first with the 95 % percentile interval of the paired difference.
 
-    Both are taken over the same prompts in every resample, so that what makes a prompt hard for both cancels. Where
-    both are shares of 0 or 1 in all prompts, the interval is Newcombe's (1998, method 10), of their Wilson intervals.
+    Both are computed over the same prompts in every resample, so that what makes a prompt hard for both cancels. If
+    both are shares of 0 or 1 in all prompts, the interval is Newcombe's (1998, method 10), from their Wilson intervals.
+
+    Returns:
+        The estimate, or `None` if either number is missing.
     """
     one, other = estimate(first, resamples), estimate(second, resamples)
     if one is None or other is None:
         return None
     value = other.value - one.value
-    low, high = _percentiles(resamples.of(second) - resamples.of(first))
+    low, high = _percentiles(resamples.apply(second) - resamples.apply(first))
     if first.extreme and second.extreme:
         below = math.hypot(other.value - other.low, one.high - one.value)
         above = math.hypot(other.high - other.value, one.value - one.low)
@@ -128,5 +134,5 @@ def _percentiles(values: Numbers) -> tuple[float, float]:
 
 
 def _with_interval(value: float, low: float, high: float) -> Estimate:
-    # Rounding, or a handful of prompts, must not put the number itself outside.
+    # Rounding, or a handful of prompts, must not put the number itself outside its interval.
     return Estimate(value, min(value, low), max(value, high))

@@ -1,8 +1,7 @@
-"""From responses to numbers: each is a ratio of two sums over prompts, so that it can be resampled."""
+"""The numbers of an evaluation, each a ratio of two sums over prompts, so that it can be resampled."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -11,21 +10,21 @@ import numpy as np
 from torch import Tensor
 
 from cgpo.evaluation.assessment import Assessment
-from cgpo.evaluation.bootstrap import Numbers, Ratio, Resampling, difference, estimate, ratio
-from cgpo.evaluation.win_rate import comparisons
-from cgpo.statistics import Estimate
+from cgpo.evaluation.bootstrap import Numbers, Ratio, Resamples, difference, estimate, ratio
+from cgpo.evaluation.win_rate import win_rates
+from cgpo.statistics import Estimate, pass_at_k
 from cgpo.types import Outcome, Verdict
 
-Tree = Mapping[str, Any]
-"""Names → ratios, trees of them, or `None` where there is nothing to say."""
+NumberTree = Mapping[str, Any]
+"""From names to ratios, to trees of ratios, or to `None` for a number that does not exist."""
 
 
-def numbers_of(
+def evaluation_numbers(
     found: Assessment,
     pass_at: Sequence[int] = (),
     opponent: Assessment | None = None,
     win_by: Sequence[str] = (),
-) -> Tree:
+) -> NumberTree:
     """All that an evaluation reports of a task's responses in one mode; `docs/guide/evaluate.md` says what each means.
 
     Args:
@@ -42,13 +41,15 @@ def numbers_of(
         return ratio(table.sum(1), np.full(prompts, float(table.shape[1])), share)
 
     def rate(verdicts: Sequence[Verdict], counted: Outcome, among: Sequence[Outcome]) -> Ratio:
-        return ratio(occurrences(verdicts, [counted], prompts), occurrences(verdicts, among, prompts))
+        return ratio(count_outcomes(verdicts, [counted], prompts), count_outcomes(verdicts, among, prompts))
 
     by_judge = {**found.verdicts.by_judge, **found.also}
     asked = {**by_judge, **({} if found.gold is None else {"gold": found.gold})}
     decided = found.verdicts.decided
     success = None if found.gold is None else rate(found.gold, Outcome.SATISFIED, DECIDED)
-    passes = {} if success is None else {str(k): pass_at_k(success.denominator, success.numerator, k) for k in pass_at}
+    passes = (
+        {} if success is None else {str(k): mean_pass_at_k(success.denominator, success.numerator, k) for k in pass_at}
+    )
     tree: dict[str, Any] = {
         "success": success,
         "pass_at": passes,
@@ -64,55 +65,52 @@ def numbers_of(
         },
         "measures": {name: mean(values) for name, values in found.measures.items()},
     }
-    return {**tree, **(comparisons(found, opponent, win_by) if opponent is not None else {})}
+    return {**tree, **(win_rates(found, opponent, win_by) if opponent is not None else {})}
 
 
 DECIDED = (Outcome.SATISFIED, Outcome.VIOLATED)
 
 
-def occurrences(verdicts: Sequence[Verdict], outcomes: Sequence[Outcome], prompts: int) -> Numbers:
-    """`[P]` how many of each prompt's verdicts are among some outcomes."""
+def count_outcomes(verdicts: Sequence[Verdict], outcomes: Sequence[Outcome], prompts: int) -> Numbers:
+    """Counts for each prompt the verdicts with one of some outcomes, `[P]`."""
     hits = np.array([float(verdict.outcome in outcomes) for verdict in verdicts])
     return hits.reshape(prompts, -1).sum(1)
 
 
-def pass_at_k(decided: Numbers, right: Numbers, k: int) -> Ratio:
-    """The chance that at least one of `k` responses to a prompt is right, averaged over prompts.
-
-    The unbiased estimator of Chen et al. (arXiv 2107.03374, eq. 1), 1 − C(n−c, k) / C(n, k). A prompt with fewer than
-    `k` decided responses says nothing.
+def mean_pass_at_k(decided: Numbers, right: Numbers, k: int) -> Ratio:
+    """Averages pass@k over prompts; a prompt with fewer than `k` decided responses does not count.
 
     Args:
-        decided: `[P]`, `n`: each prompt's responses that were found right or wrong.
-        right: `[P]`, `c`: those found right.
+        decided: `[P]`, the number of responses to each prompt that were found right or wrong.
+        right: `[P]`, the number of those that were found right.
         k: at least 1.
     """
     pairs = [(int(n), int(c)) for n, c in zip(decided, right, strict=True)]
     return ratio(
-        [1 - math.comb(n - c, k) / math.comb(n, k) if n >= k else 0.0 for n, c in pairs],
+        [pass_at_k(n, c, k) if n >= k else 0.0 for n, c in pairs],
         [float(n >= k) for n, _ in pairs],
     )
 
 
-def estimates(tree: Tree, resamples: Resampling) -> dict[str, Any]:
-    """Each number of a tree as `{value, low, high}`, or `None`."""
-    return _mapped(lambda number: estimate(number, resamples), tree)
+def estimates(tree: NumberTree, resamples: Resamples) -> dict[str, Any]:
+    """Estimates each number of a tree, as `{value, low, high}` or `None`."""
+    return _map_trees(lambda numbers: estimate(numbers[0], resamples), tree)
 
 
-def differences(first: Tree, second: Tree, resamples: Resampling) -> dict[str, Any]:
-    """Second less first, number by number, as `{value, low, high}`, or `None` where one of them is missing."""
-    return _mapped(lambda one, other: difference(one, other, resamples), first, second)
+def differences(first: NumberTree, second: NumberTree, resamples: Resamples) -> dict[str, Any]:
+    """Estimates second minus first for each number, as `{value, low, high}` or `None` if one of them is missing."""
+    return _map_trees(lambda numbers: difference(numbers[0], numbers[1], resamples), first, second)
 
 
-def _mapped(compute: Callable[..., Estimate | None], *trees: Tree) -> dict[str, Any]:
+def _map_trees(compute: Callable[[Sequence[Ratio]], Estimate | None], *trees: NumberTree) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name in trees[0]:
         values = [tree[name] for tree in trees]
         if any(value is None for value in values):
             result[name] = None
         elif isinstance(values[0], Ratio):
-            found = compute(*values)
+            found = compute(values)
             result[name] = None if found is None else asdict(found)
         else:
-            result[name] = _mapped(compute, *values)
+            result[name] = _map_trees(compute, *values)
     return result

@@ -1,4 +1,4 @@
-"""An evaluation from its first policy to `evaluation.json`: whoever named them, a configuration or a notebook."""
+"""Compares policies from the first one to `evaluation.json`, for a command or for a notebook."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from cgpo import __version__
-from cgpo.evaluation.assessment import HeldOutTask
-from cgpo.evaluation.comparison import Comparison, Settings
-from cgpo.evaluation.samples import SampleFile
+from cgpo.evaluation.comparison import Comparison, EvaluationSettings, HeldOutTask, SampleFile
 from cgpo.progress import say
 from cgpo.protocols import Policy
 
 SAMPLES = "samples.jsonl"
-"""The responses behind the numbers, in an evaluation's folder."""
+"""The file of the responses behind the numbers, in the folder of an evaluation."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +21,8 @@ class Candidate:
     """A policy that is loaded when its turn comes.
 
     Attributes:
-        path: as it was named, for the record.
-        load: gives it, on the device where it is to work.
+        path: the path that the user gave, for the record.
+        load: loads the policy on the device where it will run.
     """
 
     path: str
@@ -34,7 +32,7 @@ class Candidate:
 def compare(
     folder: Path,
     tasks: Sequence[HeldOutTask],
-    settings: Settings,
+    settings: EvaluationSettings,
     policies: Mapping[str, Candidate],
     reference: Candidate | None,
     opponent: Candidate | None,
@@ -44,14 +42,14 @@ def compare(
     """Evaluates policies side by side, and writes their samples.
 
     Args:
-        folder: of the evaluation.
-        tasks: with held-out prompts each.
-        settings: what is counted.
-        policies: by name; one after the other is loaded.
-        reference: what the KL divergence is taken from; it stays loaded. `None` for no KL divergence.
-        opponent: whose responses win rates are against, perhaps the reference itself; `None` for no win rates.
-        keep: responses kept of each policy, task and mode; `None` for all.
-        command: what was typed, for the record.
+        folder: the folder of the evaluation.
+        tasks: the tasks, each with held-out prompts.
+        settings: what is measured.
+        policies: the policies by name, which are loaded one at a time.
+        reference: the policy that the KL divergence is measured from, which stays loaded; `None` for no divergence.
+        opponent: the policy that win rates are against, perhaps the reference itself; `None` for no win rates.
+        keep: the number of responses kept for each policy, task and mode; `None` for all.
+        command: the command that the user typed, for the record.
 
     Returns:
         The content of `evaluation.json`.
@@ -59,7 +57,7 @@ def compare(
     comparison = Comparison(tasks, settings, SampleFile(folder / SAMPLES, keep), say)
     base = None if reference is None else reference.load()
     if opponent is not None:
-        comparison.face(base if opponent is reference and base is not None else opponent.load())
+        comparison.sample_opponent(base if opponent is reference and base is not None else opponent.load())
     for name, candidate in policies.items():
         comparison.add(name, candidate.load(), base)
     found = comparison.results()

@@ -1,4 +1,4 @@
-"""An evaluation for people: a table a task, policies side by side."""
+"""An evaluation as tables for people: one for each task, with policies side by side."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.table import Table
 from cgpo.evaluation.comparison import GREEDY, SAMPLED
 
 SIDE_BY_SIDE = 3
-"""Policies that fit beside each other on eighty columns."""
+"""The number of policies that fit side by side on eighty columns."""
 LABELS = {
     "success": "success",
     "pass_at": "pass@{}",
@@ -27,16 +27,16 @@ LABELS = {
     "undecided": "{} undecided",
     "measures": "{}",
 }
-"""The numbers that are shown, in order; the file has more."""
+"""The numbers that are shown, in order; `evaluation.json` has more."""
 RARE = frozenset({"undecided", "uncompared"})
-"""Shown where they occur."""
+"""Numbers that are shown only if they are not 0."""
 OF_GREEDY = ("success", "reward", "length", "win_rate", "ties")
-"""What is shown of greedy responses where there are sampled ones besides; the file has all."""
+"""The numbers of greedy responses that are shown beside those of sampled ones."""
 Path = tuple[str, ...]
 
 
 def tables(evaluation: Mapping[str, Any]) -> list[Table]:
-    """The tables of an `evaluation.json`: for each task one for every three policies."""
+    """Makes the tables of an `evaluation.json`: for each task one for every three policies."""
     names = list(evaluation["policies"])
     parts = [names[start : start + SIDE_BY_SIDE] for start in range(0, len(names), SIDE_BY_SIDE)]
     tasks = evaluation["policies"][names[0]]["tasks"]
@@ -66,7 +66,7 @@ def _table(evaluation: Mapping[str, Any], task: str, names: Sequence[str]) -> Ta
 
 
 def _rows(found: Sequence[Mapping[str, Any]], short: bool) -> Iterator[tuple[str, Path]]:
-    """The rows that have something to show, in order."""
+    """Yields the rows that have something to show, in order."""
     for key, label in LABELS.items():
         if short and key not in OF_GREEDY:
             continue
@@ -83,7 +83,7 @@ def _rows(found: Sequence[Mapping[str, Any]], short: bool) -> Iterator[tuple[str
 def _at(found: Mapping[str, Any] | None, path: Path) -> Mapping[str, float] | None:
     node: Any = found
     for name in path:
-        node = (node or {}).get(name)
+        node = None if node is None else node.get(name)
     return node
 
 
@@ -92,5 +92,5 @@ def _cell(estimate: Mapping[str, float] | None, gap: Mapping[str, float] | None)
         return "–"
     differs = gap is not None and (gap["low"] > 0 or gap["high"] < 0)
     half = (estimate["high"] - estimate["low"]) / 2
-    # Rounded first: no -0.00.
+    # Rounding first avoids -0.00.
     return f"{round(estimate['value'], 2) + 0.0:.2f} ±{half:.2f}{'*' if differs else ' '}"

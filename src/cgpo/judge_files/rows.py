@@ -124,8 +124,9 @@ def parse_sample(fields: Mapping[str, Any], place: str) -> Sample:
     taken = [name for name in FIELDS if name in fields]
     if taken:
         raise UserError(f"{place}: field '{taken[0]}' is what judging adds; drop it from the input, or rename it")
-    metadata: Any = fields.get("metadata")
-    if not isinstance(metadata, Mapping | None):
+    metadata: Mapping[str, Any] | None = fields.get("metadata")
+    given: object = metadata
+    if not isinstance(given, Mapping | None):
         raise UserError(f"{place}: field 'metadata' must be an object, found {preview(fields['metadata'])}")
     prompt = Prompt(place, _text(fields, "prompt", place), metadata=metadata or {})
     return Sample(prompt, _text(fields, "response", place))
