@@ -7,7 +7,8 @@ from tests.policy.tiny import save_tiny, tiny_policy
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from cgpo.models.adapters import LoraSettings, add_adapters, is_adapter_weight
+from cgpo.config import LoraConfig
+from cgpo.models.adapters import add_adapters, is_adapter_weight
 from cgpo.policy.causal import CausalPolicy
 
 SETTINGS = {"r": 3, "alpha": 6}
@@ -17,7 +18,7 @@ LINEAR = ["down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_
 def adapted_policy(dtype: torch.dtype = torch.float64, **config: object) -> CausalPolicy:
     """The tiny policy with fresh adapters on all its linear layers."""
     policy = tiny_policy(dtype=dtype, **config)
-    add_adapters(policy.model, LoraSettings(**SETTINGS))
+    add_adapters(policy.model, LoraConfig(**SETTINGS))
     return policy
 
 

@@ -20,7 +20,7 @@ from cgpo.config.composing import ROOTS, choices, compose, config_folder, member
 from cgpo.config.describing import Group, KeyDescription, describe, groups
 from cgpo.config.evaluating import policy_keys
 from cgpo.config.evaluation import EvaluateConfig, EvaluationConfig
-from cgpo.config.mistakes import unknown_key
+from cgpo.config.mistakes import checked, unknown_key
 from cgpo.config.models import LoraConfig, ModelConfig, OptimConfig, Precision, Strategy, TrainerConfig, UpdateConfig
 from cgpo.config.reading import SCHEMAS, read_config
 from cgpo.config.reference import reference_page
@@ -63,6 +63,7 @@ __all__ = [
     "artifacts",
     "check_models",
     "check_optimizer",
+    "checked",
     "choices",
     "compose",
     "config_folder",

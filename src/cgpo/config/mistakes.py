@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from types import UnionType
-from typing import Annotated, Union, get_args, get_origin
+from typing import Annotated, TypeVar, Union, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -39,6 +39,29 @@ def mistake(error: ValidationError, schema: type[Section], tree: Mapping[str, ob
     rank = {"extra_forbidden": 0, "missing": 2}
     first = min(error.errors(), key=lambda details: rank.get(details["type"], 1))
     return UserError(_line(first, schema, tree))
+
+
+S = TypeVar("S", bound=Section)
+
+
+def checked(section: type[S], given: object, where: str) -> S:
+    """A section of its own, such as `model.lora` where it is given in Python.
+
+    Args:
+        section: what it must be.
+        given: as it was written.
+        where: the key that it stands under, for errors.
+
+    Raises:
+        UserError: naming the key and what it must be.
+    """
+    if not is_mapping(given):
+        raise UserError(complaint(where, section, given))
+    try:
+        return section.model_validate(dict(given))
+    except ValidationError as error:
+        line = str(mistake(error, section, given))
+        raise UserError(line if line.startswith(f"{where}.") else f"{where}.{line}") from error
 
 
 def missing_line(key: str, schema: type[Section]) -> str:

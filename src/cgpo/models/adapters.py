@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from cgpo.config import LoraConfig, checked
 from cgpo.errors import UserError
 from cgpo.seeds import derived_seed
 from cgpo.tensors import at_least_float32, seeded
@@ -24,66 +24,19 @@ ADAPTER = "default"
 LINEAR = (nn.Linear, Conv1D)
 
 
-@dataclass(frozen=True)
-class LoraSettings:
-    """The settings of `model.lora`: each targeted matrix `W` becomes `W + alpha / r · B·A`, and only A and B train.
-
-    Attributes:
-        r: the rank of `B·A`.
-        alpha: the scale of the product, times `r`.
-        dropout: must be 0, because log-probabilities must be those of the policy that sampled.
-        targets: the ends of the linear layers' names (`q_proj`), or `all-linear` for all but the output layer.
-        seed: the seed of `A`; `B` starts at 0, so that fresh adapters change nothing.
-
-    Raises:
-        UserError: a setting is out of range.
-    """
-
-    r: int = 16
-    alpha: float = 32.0
-    dropout: float = 0.0
-    targets: str | Sequence[str] = ALL_LINEAR
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        given: dict[str, Any] = vars(self)  # whatever a user wrote, of any type
-        for name, least in (("r", 1), ("seed", 0)):
-            value = given[name]
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise UserError(f"model.lora.{name} is {value!r}: it must be a whole number of at least {least}")
-        alpha, targets = given["alpha"], given["targets"]
-        if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not 0 < alpha < float("inf"):
-            raise UserError(f"model.lora.alpha is {alpha!r}: it must be a number above 0")
-        if self.dropout != 0:
-            raise UserError(
-                f"model.lora.dropout is {self.dropout!r}: it must be 0, "
-                "since log-probabilities must be those of the policy that sampled"
-            )
-        listed = isinstance(targets, Sequence) and not isinstance(targets, str) and len(self.targets) > 0
-        if targets != ALL_LINEAR and not (listed and all(type(name) is str for name in self.targets)):
-            raise UserError(f"model.lora.targets is {targets!r}: it must be {ALL_LINEAR}, or a list of names")
-
-
-def lora_settings(given: object) -> LoraSettings:
+def lora_settings(given: object) -> LoraConfig:
     """Reads settings from a mapping such as `{r: 16, alpha: 32}`; those that are left out keep their defaults.
 
     Raises:
         UserError: it is not a mapping, it names an unknown setting, a setting is out of range, or peft is missing.
     """
-    known = LoraSettings.__dataclass_fields__
-    if not isinstance(given, Mapping):
-        raise UserError(f"model.lora is {given!r}: it must be null, or a mapping such as {{r: 16, alpha: 32}}")
-    values: dict[str, Any] = dict(given)  # pyright: ignore[reportUnknownArgumentType]
-    for name in values:
-        if name not in known:
-            raise UserError(f"model.lora.{name}: there is no such setting; choose {', '.join(known)}")
-    settings = LoraSettings(**values)
+    settings = checked(LoraConfig, given, "model.lora")
     if find_spec("peft") is None:
         raise UserError("model.lora: peft, which makes the adapters, is missing: pip install 'cgpo[lora]'")
     return settings
 
 
-def add_adapters(model: PreTrainedModel, settings: LoraSettings) -> None:
+def add_adapters(model: PreTrainedModel, settings: LoraConfig) -> None:
     """Freezes a model in place and puts trainable adapters on its linear layers.
 
     The model keeps its class, so that its layers are found where they were. Adapters have the model's own precision,
@@ -123,7 +76,7 @@ def _linear_layers(model: Any) -> dict[str, nn.Module]:
 
 
 def _resolve_targets(layers: Iterable[str], wanted: str | Sequence[str]) -> list[str]:
-    """Turns `LoraSettings.targets` into the ends of layers' names.
+    """Turns `LoraConfig.targets` into the ends of layers' names.
 
     Args:
         layers: the names of all linear layers.

@@ -96,7 +96,7 @@ def load_policy(
         path: folder or hub id.
         dtype: `float32`, `bfloat16` or `float16`.
         gradient_checkpointing: recomputes activations in the backward pass.
-        lora: the settings of adapters, which are then all that is trained (see `cgpo.models.adapters.LoraSettings`);
+        lora: the settings of adapters, which are then all that is trained (see `cgpo.config.LoraConfig`);
             `None` trains the model's own weights.
 
     Raises:
