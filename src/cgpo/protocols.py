@@ -1,4 +1,4 @@
-"""What each room offers to the others: one small protocol a verb."""
+"""The protocols that objects of one room offer to others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cgpo.types import Prompt, Rollout, Sample, Verdicts
 
 
 class Policy(Protocol):
-    """A causal language model with its tokenizer: text in, token log-probabilities out."""
+    """A causal language model with its tokenizer."""
 
     @property
     def model(self) -> nn.Module:
@@ -26,29 +26,29 @@ class Policy(Protocol):
 
     @property
     def pad_id(self) -> int:
-        """The token that fills a batch up; never read by the model."""
+        """The token that pads a batch; the model never reads it."""
         ...
 
     @property
     def context_length(self) -> int:
-        """The most tokens, prompt and response together, that the model can read."""
+        """The most tokens that the model can read, prompt and response together."""
         ...
 
     def encode_prompt(self, prompt: Prompt) -> list[int]:
-        """The prompt's tokens, chat template applied, ready for the response to follow."""
+        """Returns the prompt's tokens in the chat template, so that the response can follow."""
         ...
 
     def encode_response(self, text: str) -> list[int]:
-        """A given response's tokens, with the token that ends it."""
+        """Returns a given response's tokens, with the token that ends it."""
         ...
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The response's text without special tokens."""
+        """Returns a response's text without special tokens."""
         ...
 
 
 class Sampler(Protocol):
-    """Draws responses from a policy, without gradients."""
+    """Samples responses from a policy, without gradients."""
 
     @property
     def max_new_tokens(self) -> int:
@@ -58,27 +58,28 @@ class Sampler(Protocol):
     def sample(
         self, policy: Policy, prompts: Sequence[Prompt], responses_per_prompt: int, seed: int | Sequence[int]
     ) -> Rollout:
-        """Draws `responses_per_prompt` responses to each prompt; the same seed draws the same responses.
+        """Samples `responses_per_prompt` responses to each prompt; the same seed gives the same responses.
 
-        With a list of seeds, one for each prompt, a prompt's responses do not depend on the others: several processes
-        that share a batch draw what one would. There may be no prompt at all.
+        With a list of seeds, one for each prompt, a prompt's responses do not depend on the other prompts, so that
+        several processes that share a batch sample what one would. There may be no prompt at all. A sampler that cuts
+        the distribution says so in `Rollout.truncation`.
         """
         ...
 
 
 class RewardModel(Protocol):
-    """A scalar for each response, higher is better."""
+    """Scores responses; higher is better."""
 
     def score(self, samples: Sequence[Sample]) -> Tensor:
-        """Rewards `[N]`, float32, on the CPU, in the order of the samples."""
+        """Returns rewards `[N]`, float32, on the CPU, in the order of the samples."""
         ...
 
 
 class JudgePanel(Protocol):
     """A task's judges as one: the logical AND of those that apply.
 
-    The class that a configuration names under `panel` is made once, with all judges, and offers `of(names)`, the panel
-    of some of them. A class of one's own subclasses this one, for the defaults.
+    The class that a configuration names under `panel` is made once, with all judges, and has a method `of(names)` that
+    returns the panel of some of them. A user's class subclasses this one, for the defaults.
     """
 
     @property
@@ -98,23 +99,23 @@ class JudgePanel(Protocol):
 
     @property
     def whole(self) -> JudgePanel:
-        """The panel that this one is a part of, whose state is that of all its parts; by default this one."""
+        """The panel of all judges that this one is a part of, and whose state covers it; by default this one."""
         return self
 
     def judge(self, samples: Sequence[Sample]) -> Verdicts:
-        """Every judge's verdicts on every sample."""
+        """Returns every judge's verdicts on every sample."""
         ...
 
     def submit(self, samples: Sequence[Sample]) -> Future[Verdicts]:
-        """The same in the background, while the next task's responses are generated."""
+        """Judges in the background, while the next task's responses are generated."""
         ...
 
     def close(self) -> None:
         """Ends the processes and connections that the judges hold."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run must know of the judges; plain values and tensors."""
+        """Returns what a resumed run must know of the judges: plain values and tensors."""
         return {}
 
     def load_state_dict(self, states: Sequence[Mapping[str, Any]]) -> None:
-        """Takes over the states of one process, or of several together."""
+        """Takes over the states of one process, or of several."""

@@ -1,4 +1,4 @@
-"""The frozen carriers that flow through one iteration, in the order in which they are made.
+"""The frozen data types of an iteration, in the order in which they are made.
 
 `B` is the number of prompts of a task's batch, `K` the responses to each, `N = B * K`, `T` the longest response in
 tokens. Responses are prompt-major: response `k` of prompt `b` has index `b * K + k`. In a mask `True` means that the
@@ -24,8 +24,8 @@ class Prompt:
     """One row of a task's data.
 
     Attributes:
-        key: stable identity of the row, unique in its task (`gsm8k/train.jsonl:17`).
-        text: what the user says last.
+        key: the stable identity of the row, unique in its task (`gsm8k/train.jsonl:17`).
+        text: the last thing that the user says.
         response: the golden response of the row, if it has one: the baseline response of eq. 5, option 1.
         metadata: what judges need (`answer`, `unit_tests`, `instruction_id_list`, `kwargs`, `ground_truth`, …).
         history: the turns before `text`, oldest first.
@@ -40,28 +40,28 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Sample:
-    """A prompt and one response to it: what a judge and a reward model read."""
+    """A prompt and one response to it, which judges and reward models read."""
 
     prompt: Prompt
     response: str
 
 
 class Outcome(StrEnum):
-    """What a judge says of a response. Only the first two are judgements of the response."""
+    """A judge's conclusion about a response. Only the first two judge the response."""
 
     SATISFIED = "satisfied"
     VIOLATED = "violated"
     NOT_APPLICABLE = "not_applicable"
-    """The judge has nothing to say of this prompt: neither a pass nor a violation."""
+    """The prompt does not concern the judge: neither a pass nor a violation."""
     UNDECIDED = "undecided"
-    """The judge itself failed (time-out, unreachable, unreadable answer): the sample leaves the objective."""
+    """The judge itself failed (time-out, unreachable, unreadable answer); the sample leaves the objective."""
     NOT_ASKED = "not_asked"
-    """No judge says this, the panel does: with `short_circuit`, where a cheaper judge already found a violation."""
+    """The panel did not ask the judge, since a cheaper one found a violation (`short_circuit`)."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A judge's outcome on one response, and why, for a person to read."""
+    """A judge's outcome on a response, with the reason, for a person to read."""
 
     outcome: Outcome
     reason: str
@@ -69,15 +69,15 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Carrier:
-    """What all carriers of tensors offer."""
+    """The base of the data types that contain tensors."""
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Self:
-        """A copy whose tensors were changed one by one, in the order of the fields, those of nested carriers too."""
+        """Returns a copy whose tensors were changed one by one, in the order of the fields, including nested ones."""
         changed: dict[str, Any] = {f.name: _mapped(getattr(self, f.name), change) for f in fields(self)}
         return replace(self, **changed)
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
-        """A copy whose tensors were moved or cast by `Tensor.to`; floating-point dtypes spare masks and indices."""
+        """Returns a copy whose tensors were moved or cast by `Tensor.to`; a dtype does not affect masks and indices."""
         return self.map(lambda tensor: _moved(tensor, *args, **kwargs))
 
 
@@ -103,7 +103,7 @@ def _moved(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
 
 @dataclass(frozen=True)
 class Rollout(Carrier):
-    """Responses drawn from the policy.
+    """Responses sampled from the policy.
 
     Attributes:
         prompts: the `B` prompts.
@@ -111,12 +111,12 @@ class Rollout(Carrier):
         responses: `N` texts, special tokens removed.
         response_ids: `[N, T]` sampled tokens, the end-of-sequence token included, padded on the right.
         response_mask: `[N, T]` bool.
-        logprobs: `[N, T]` log-probability of each sampled token under the policy that drew it, at the sampling
-            temperature and before any top-p or top-k cut; 0 where masked.
-        finished: `[N]` bool, the response ended by itself rather than at the length limit.
-        temperature: what the logits were divided by.
+        logprobs: `[N, T]` log-probability of each token under the policy that sampled it, at the sampling temperature
+            and before any top-p or top-k cut; 0 where masked.
+        finished: `[N]` bool, whether the response ended by itself rather than at the length limit.
+        temperature: the number that the logits were divided by.
         truncation: how the distribution was cut before sampling, such as `top_p=0.9`; empty if every token could be
-            drawn. Otherwise the mean of log-ratios over the responses estimates no KL divergence.
+            sampled. If it was cut, the mean of log-ratios over the responses estimates no KL divergence.
     """
 
     prompts: tuple[Prompt, ...]
@@ -131,7 +131,7 @@ class Rollout(Carrier):
 
     @property
     def copies(self) -> int:
-        """`K`; 0 where there is no prompt."""
+        """`K`, or 0 if there is no prompt."""
         return len(self.responses) // max(1, len(self.prompts))
 
     @property
@@ -142,15 +142,15 @@ class Rollout(Carrier):
 
 @dataclass(frozen=True)
 class Verdicts(Carrier):
-    """What a panel of judges says of `N` responses.
+    """The verdicts of a panel of judges on `N` responses.
 
     Attributes:
-        by_judge: for each judge its `N` verdicts.
-        satisfied: `[N]` bool, every applicable judge is satisfied (logical AND, Algorithm 1).
+        by_judge: the `N` verdicts of each judge.
+        satisfied: `[N]` bool, whether every applicable judge is satisfied (logical AND, Algorithm 1).
         decided: `[N]` bool, `False` where a judge was undecided and none found a violation.
-        seconds: for each judge the wall-clock seconds it took over all `N`.
-        cached: for each judge that has a cache the number of samples, among those it was asked about, whose verdict
-            was known from an earlier call.
+        seconds: the wall-clock seconds that each judge took over all `N`.
+        cached: for each judge with a cache, the number of samples, among those it was asked about, whose verdict was
+            known from an earlier call.
     """
 
     by_judge: Mapping[str, tuple[Verdict, ...]]
@@ -162,11 +162,11 @@ class Verdicts(Carrier):
 
 @dataclass(frozen=True)
 class Baseline(Carrier):
-    """The baseline response of each prompt (eq. 5): what calibrates rewards, and what CRRAFT falls back to.
+    """The baseline response of each prompt (eq. 5), which calibrates rewards, and which CRRAFT falls back to.
 
     Attributes:
-        reward: `[B]` reward of the baseline response.
-        satisfied: `[B]` bool, the baseline response passes every applicable judge.
+        reward: `[B]` the reward of the baseline response.
+        satisfied: `[B]` bool, whether the baseline response passes every applicable judge.
         logprobs: `[B, T']` its token log-probabilities under the current policy.
         response_mask: `[B, T']` bool.
     """
@@ -182,20 +182,20 @@ class TrainingBatch(Carrier):
     """A task's whole batch, as a constrained optimizer sees it.
 
     Attributes:
-        logprobs: `[B, K, T]` token log-probabilities under the current policy; what an objective is differentiated by.
+        logprobs: `[B, K, T]` token log-probabilities under the current policy, by which an objective is differentiated.
         reference_logprobs: `[B, K, T]` the same under the reference policy.
-        sampled_logprobs: `[B, K, T]` the same under the policy that drew them; equal to `logprobs` at a rollout's first
-            update.
+        sampled_logprobs: `[B, K, T]` the same under the policy that sampled the responses; equal to `logprobs` at a
+            rollout's first step.
         response_mask: `[B, K, T]` bool.
         reward: `[B, K]` raw reward `r(s, a)`.
-        satisfied: `[B, K]` bool.
-        decided: `[B, K]` bool; where `False` the sample leaves the objective.
-        identity: `[B, K]` int64; equal for two responses of a prompt exactly when their tokens are equal.
+        satisfied: `[B, K]` bool, whether every applicable judge is satisfied.
+        decided: `[B, K]` bool; where it is `False` the sample leaves the objective.
+        identity: `[B, K]` int64; equal for two responses to a prompt exactly if their tokens are equal.
         baseline: the baseline responses.
-        values: `[B, K, T]` a critic's value of the state before each token, where the update has a critic; what an
-            objective is differentiated by besides.
-        sampled_values: `[B, K, T]` the same when the responses were drawn.
-        violated: for each judge `[B, K]` bool, it found a violation.
+        values: `[B, K, T]` a critic's value of the state before each token, if the update has a critic; an objective is
+            differentiated by it, too.
+        sampled_values: `[B, K, T]` the same when the responses were sampled.
+        violated: for each judge `[B, K]` bool, whether it found a violation.
     """
 
     logprobs: Tensor
@@ -214,10 +214,10 @@ class TrainingBatch(Carrier):
 
 @dataclass(frozen=True)
 class Objective:
-    """What a constrained optimizer answers.
+    """The result of a constrained optimizer.
 
     Attributes:
-        loss: `[]` scalar to be minimised, attached to `TrainingBatch.logprobs` (and `Baseline.logprobs`) even where it is 0.
+        loss: `[]` scalar to be minimised, attached to `TrainingBatch.logprobs` (and `Baseline.logprobs`) even if 0.
         metrics: scalars to be logged under `train/<task>/objective/`.
     """
 

@@ -16,7 +16,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from cgpo.distributed.rendezvous import find_rendezvous, joined_processes
 from cgpo.distributed.sharding import gathered_weights, is_sharded
 from cgpo.models.quantization import quantize
-from cgpo.policy.causal import CausalPolicy, load_policy_on_meta_device, load_policy
+from cgpo.policy.causal import CausalPolicy, load_policy, load_policy_on_meta_device
 from cgpo.policy.critic import Critic
 from cgpo.policy.logprobs import response_logprobs
 from cgpo.training.placement import shard_all

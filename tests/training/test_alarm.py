@@ -11,9 +11,11 @@ from lightning import LightningModule
 from tests.policy.tiny import prompt
 from tests.tasks.fakes import RuleJudge, always, expert, never
 from tests.training.test_callbacks import Rows
+from tests.training.test_loggers import Lines
 from tests.training.test_module import fit, module_of
 
 from cgpo.evaluation.held_out import Evaluated, Evaluation
+from cgpo.progress import shown_on
 from cgpo.tasks.expert import Expert
 from cgpo.training.callbacks import Evaluator, HackingAlarm
 from cgpo.training.observer import Observer
@@ -50,42 +52,44 @@ def evaluated(reward: float, gold: int | None, **judges: int) -> Evaluated:
 
 
 class Run:
-    """Stands in for the module: keeps what is printed and logged."""
+    """Stands in for the module: keeps what is said and logged."""
 
     def __init__(self) -> None:
+        self._screen = Lines()
         self.rows = Rows()
-        self.printed: list[str] = []
         self.global_step = 0
         self.trainer = SimpleNamespace(
             loggers=[self.rows], should_stop=False, is_global_zero=True, strategy=SimpleNamespace(broadcast=bool)
         )
 
-    def print(self, line: str) -> None:
-        self.printed.append(line)
+    @property
+    def said(self) -> list[str]:
+        return self._screen.said
 
     def tell(self, alarm: HackingAlarm, *results: Evaluated, task: Expert = TASK) -> None:
         """Evaluations ten updates apart."""
-        for result in results:
-            module: Any = self
-            alarm.on_evaluation(module, task, "during", result)
-            self.global_step += 10
+        module: Any = self
+        with shown_on(self._screen):
+            for result in results:
+                alarm.on_evaluation(module, task, "during", result)
+                self.global_step += 10
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def test_reward_up_and_success_down_is_printed_logged_and_written(tmp_path: Path) -> None:
+def test_reward_up_and_success_down_is_said_logged_and_written(tmp_path: Path) -> None:
     run, file = Run(), tmp_path / "alarms.jsonl"
     run.tell(HackingAlarm(str(file), samples=2), evaluated(0.003, 80), evaluated(1.0, 40))
-    assert run.printed == [
+    assert run.said == [
         "alarm: chat: from update 0 to 10 the learned reward rose from 0.00 to 1.00 while gold success fell from 0.80 "
         f"to 0.40, 5.8 standard errors; {file} has samples"
     ]
     assert run.rows.rows == [(0, {"alarm/chat": 0.0}), (10, {"alarm/chat": 1.0})]
     (row,) = rows(file)
     assert (row["step"], row["began"], row["task"], row["signal"]) == (10, 0, "chat", "gold")
-    assert row["message"] in run.printed[0]
+    assert row["message"] in run.said[0]
     # Rewards evenly from −0.495 to 0.495: a deviation of 0.2901, a tenth of it for the mean of a hundred.
     assert row["before"] == {
         "step": 0,
@@ -105,7 +109,7 @@ def test_an_alarm_is_said_when_it_begins_and_written_as_long_as_it_holds(tmp_pat
     run, file = Run(), tmp_path / "alarms.jsonl"
     series = [evaluated(0.0, 80), evaluated(1.0, 40), evaluated(1.0, 30), evaluated(1.0, 80), evaluated(1.0, 30)]
     run.tell(HackingAlarm(str(file)), *series)
-    assert [line[:37] for line in run.printed] == [
+    assert [line[:37] for line in run.said] == [
         "alarm: chat: from update 0 to 10 the ",
         "alarm: chat: from update 0 to 40 the ",
     ]
@@ -143,7 +147,7 @@ def test_agreement_is_a_signal_unless_it_is_not_wanted(tmp_path: Path) -> None:
     assert row["samples"][0]["key"] == "row:89", "the highest reward among those on which the two differ"
     quiet = Run()
     quiet.tell(HackingAlarm(str(tmp_path / "none.jsonl"), signals=["gold", "judges"]), *series)
-    assert (quiet.printed, quiet.rows.rows) == ([], [])
+    assert (quiet.said, quiet.rows.rows) == ([], [])
 
 
 def test_undecided_verdicts_count_for_nothing(tmp_path: Path) -> None:
@@ -161,7 +165,7 @@ def test_an_alarm_ends_the_run_if_it_may(tmp_path: Path) -> None:
     run = Run()
     run.tell(HackingAlarm(str(tmp_path / "b.jsonl"), stop=True), evaluated(0.0, 80), evaluated(1.0, 40))
     assert run.trainer.should_stop
-    assert run.printed[-1] == "alarm: the run ends at update 10, as callbacks.alarm.stop says"
+    assert run.said[-1] == "alarm: the run ends at update 10, as callbacks.alarm.stop says"
 
 
 def test_a_run_that_was_ended_ends_again_where_it_goes_on(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_auto_is_one_process_alone_and_two_together_on_a_cpu() -> None:
     ],
 )
 def test_fsdp_itself_mixes_precisions(strategy: str, precision: str, pieces: bool) -> None:
-    assert asked(strategy=strategy, precision=precision).mixed_pieces is pieces
+    assert asked(strategy=strategy, precision=precision).mixed_shards is pieces
 
 
 def test_a_trainer_is_as_was_asked() -> None:

@@ -69,8 +69,8 @@ def test_what_one_process_counted_is_counted_once_by_two(tmp_path: Path) -> None
     one = TaskMetrics(every=10)
     watch(one, Rows(), 0, loss=3.0, seconds=2.0)
     state = through_a_checkpoint(one.state_dict(), tmp_path)
-    first, second = (TaskMetrics.merged([state], first)["tallies"] for first in (True, False))
-    assert first == state["tallies"]
+    first, second = (TaskMetrics.merged([state], first)["counts"] for first in (True, False))
+    assert first == state["counts"]
     assert first["means"]["train/chat/objective/loss"] == [3.0, 1.0]
     assert second["means"].keys() == first["means"].keys()
     assert second["sums"].keys() == first["sums"].keys()
@@ -82,8 +82,9 @@ def test_the_objective_of_the_whole_batch_is_counted_by_one_process() -> None:
     for rank in (0, 1):
         metrics = TaskMetrics()
         module: Any = SimpleNamespace(processes=Processes(rank, 2))
+        metrics.on_fit_start(module, module)
         metrics.on_objective(module, expert(name="chat"), Objective(torch.tensor(2.0), {"clipped": 0.5}))  # pyright: ignore[reportArgumentType]
-        counted.append(metrics.state_dict()["tallies"]["means"])
+        counted.append(metrics.state_dict()["counts"]["means"])
     assert counted[0] == {"train/chat/objective/loss": [2.0, 1.0], "train/chat/objective/clipped": [0.5, 1.0]}
     assert counted[1] == {"train/chat/objective/loss": [0.0, 0.0], "train/chat/objective/clipped": [0.0, 0.0]}
 
@@ -100,7 +101,7 @@ def test_an_alarm_that_is_on_does_not_begin_again(tmp_path: Path) -> None:
         second.load_state_dict(through_a_checkpoint(first.state_dict(), tmp_path))
         assert second.state_dict() == first.state_dict()
         run.tell(second, *series[at:])
-        assert [line.split("; ")[0] for line in run.printed] == [line.split("; ")[0] for line in whole.printed]
+        assert [line.split("; ")[0] for line in run.said] == [line.split("; ")[0] for line in whole.said]
         assert rows(file) == rows(tmp_path / "whole.jsonl")
         assert run.rows.rows == whole.rows.rows
 

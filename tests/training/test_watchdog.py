@@ -19,14 +19,14 @@ from cgpo.judges.panel.batch import JudgeActivity
 from cgpo.judges.panel.panel import Panel
 from cgpo.rollout import DecodingSampler
 from cgpo.training.callbacks import Evaluator, HackingAlarm, TaskMetrics, Watchdog
-from cgpo.training.stall_report import Progress, Stage
+from cgpo.training.stall_report import JudgeProgress, Stage
 from cgpo.types import Outcome, Prompt, Sample, Verdict
 
 HELD_OUT = tuple(prompt(5 + i, 25 - i) for i in range(4))
 
 
 def test_a_judge_gets_on_as_long_as_the_rows_that_it_is_at_change() -> None:
-    progress = Progress()
+    progress = JudgeProgress()
 
     def seconds(now: float, *activity: tuple[str, float, str]) -> list[float]:
         works = [

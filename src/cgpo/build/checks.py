@@ -31,7 +31,7 @@ def check_run(config: TrainConfig) -> None:
         optimizer = make(task.optimizer)
         for part in without_artifacts(task.rollout):
             make(part)
-        critic = getattr(optimizer, "uses_values", False) and config.update.critic_learning_rate is None
+        critic = optimizer.uses_values and config.update.critic_learning_rate is None
         check_optimizer(name, task, type(optimizer).__name__, optimizer.min_responses, critic)
 
 

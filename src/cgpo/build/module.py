@@ -38,7 +38,7 @@ def build_module(
         seed=config.seed,
         clip_norm=optim.clip_norm,
         baseline_responses=config.baseline_responses,
-        mixed=hardware.mixed_pieces,
+        mixed=hardware.mixed_shards,
         reference=_reference(config, policy),
     )
 

@@ -1,4 +1,4 @@
-"""What every judge is: text and metadata in, a verdict and its reason out."""
+"""The base of judges: text and metadata in, a verdict and its reason out."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class Judge(ABC):
 
 
 def check_judge(key: str, judge: object) -> Judge:
-    """The same object, once it is known to be a judge.
+    """Returns an object that is known to be a judge from then on.
 
     Args:
         key: where it was named, for the message.

@@ -1,4 +1,4 @@
-"""What every optimizer of a task is: a function of the task's whole batch, and of a state where it keeps one."""
+"""The base of optimizers: functions of a task's whole batch, and of a state if they keep one."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from cgpo.errors import UserError
 from cgpo.types import Objective, TrainingBatch
 
 OptimizerState = Mapping[str, object]
-"""What an optimizer keeps from one call to the next: numbers, texts and tensors by name, in mappings and lists."""
+"""What an optimizer keeps between calls: numbers, texts and tensors by name, in mappings and lists."""
 
 
 class ConstrainedOptimizer(ABC):
     """A task's objective: a pure function of the task's whole batch.
 
     The loss is a mean over the whole batch, whatever the number of processes, and is differentiated by
-    `batch.logprobs`; by `batch.baseline.logprobs` and `batch.values` too, where an attribute says so. Everything else
-    is a constant. Where nothing counts, the loss is 0 and still attached to the log-probabilities (`attached_zero`).
+    `batch.logprobs`, and by `batch.baseline.logprobs` and `batch.values` if an attribute says so. Everything else is a
+    constant. If nothing counts, the loss is 0 and still attached to the log-probabilities (`attached_zero`).
 
     Attributes:
         uses_baseline_logprobs: whether the objective is differentiated by the baseline responses' log-probabilities.
@@ -34,18 +34,18 @@ class ConstrainedOptimizer(ABC):
 
     @abstractmethod
     def __call__(self, batch: TrainingBatch) -> Objective:
-        """The loss and its metrics.
+        """Computes the loss and its metrics.
 
         Args:
             batch: the task's whole batch.
         """
 
     def initial_state(self) -> OptimizerState:
-        """The state before the first call; empty for an optimizer that keeps nothing."""
+        """Returns the state before the first call, which is empty for an optimizer that keeps nothing."""
         return {}
 
     def advance(self, batch: TrainingBatch, state: OptimizerState) -> tuple[Objective, OptimizerState]:
-        """The objective in a state, and the next state; what training calls.
+        """Computes the objective in a state, and the next state; training calls this method.
 
         Args:
             batch: the task's whole batch.
@@ -70,19 +70,19 @@ class StatefulOptimizer(ConstrainedOptimizer):
 
     @abstractmethod
     def initial_state(self) -> OptimizerState:
-        """The state before the first call."""
+        """Returns the state before the first call."""
 
     @abstractmethod
     def advance(self, batch: TrainingBatch, state: OptimizerState) -> tuple[Objective, OptimizerState]:
-        """The objective in a state, and the next state; see `ConstrainedOptimizer.advance`."""
+        """Computes the objective in a state, and the next state; see `ConstrainedOptimizer.advance`."""
 
     def __call__(self, batch: TrainingBatch) -> Objective:
-        """The objective in the initial state."""
+        """Computes the objective in the initial state."""
         return self.advance(batch, self.initial_state())[0]
 
 
 def check_optimizer(key: str, optimizer: object) -> ConstrainedOptimizer:
-    """The same object, once it is known to be an optimizer.
+    """Returns an object that is known to be an optimizer from then on.
 
     Args:
         key: where it was named, for the message.

@@ -1,4 +1,4 @@
-"""The quantities that the constrained optimizers share: calibrated and regularised rewards, and the log-ratio."""
+"""The quantities that optimizers share: calibrated and constrained rewards, and the log-ratio."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cgpo.types import TrainingBatch
 
 
 def calibrated_reward(reward: Tensor, baseline_reward: Tensor) -> Tensor:
-    """The probability that a response is better than the prompt's baseline response (eq. 5).
+    """Computes the probability that a response is better than the prompt's baseline response (eq. 5).
 
     Args:
         reward: `[B, K]` `r(s, a)`.
@@ -23,27 +23,27 @@ def calibrated_reward(reward: Tensor, baseline_reward: Tensor) -> Tensor:
 
 
 def constrained_reward(batch: TrainingBatch) -> Tensor:
-    """The calibrated reward of satisfied responses, 0 for all others (eq. 8); `[B, K]`."""
+    """Computes the calibrated reward of satisfied responses, and 0 for all others (eq. 8); `[B, K]`."""
     return calibrated_reward(batch.reward, batch.baseline.reward).masked_fill(~batch.satisfied, 0.0)
 
 
 def sequence_logprob(batch: TrainingBatch) -> Tensor:
-    """`log π_w(a|s)`, summed over the response's tokens; `[B, K]`, 0 for an empty response."""
+    """Computes `log π_w(a|s)`, summed over the response's tokens; `[B, K]`, 0 for an empty response."""
     return masked_sum(batch.logprobs, batch.response_mask)
 
 
 def log_ratio(batch: TrainingBatch) -> Tensor:
-    """`ρ(s, a) = log π_w(a|s) − log π_ref(a|s)`, in nats; `[B, K]`."""
+    """Computes `ρ(s, a) = log π_w(a|s) − log π_ref(a|s)`, in nats; `[B, K]`."""
     return masked_sum(batch.logprobs - batch.reference_logprobs, batch.response_mask)
 
 
 def attached_zero(batch: TrainingBatch) -> Tensor:
-    """A zero that depends on the log-probabilities, so that a batch without a term still takes part in backward."""
+    """Returns a zero that depends on the log-probabilities, so that a batch without a term still has a gradient."""
     return 0.0 * (batch.logprobs.masked_fill(~batch.response_mask, 0.0).sum())
 
 
 def check_batch(batch: TrainingBatch) -> None:
-    """Asserts that the shapes of a batch agree.
+    """Checks that the shapes of a batch agree.
 
     Raises:
         ValueError: naming the first tensor that does not fit.

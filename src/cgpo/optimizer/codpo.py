@@ -42,9 +42,9 @@ class CODPO(ConstrainedOptimizer):
         check_fields(self)
 
     def choose(self, batch: TrainingBatch) -> Pair:
-        """For each prompt `a+`, the highest reward among satisfied, and `a−`, the lowest among violated (eq. 13).
+        """Chooses for each prompt `a+`, the best satisfied response, and `a−`, the worst violated one (eq. 13).
 
-        Where nothing is violated, `a−` is the lowest among the satisfied that are a different response than `a+`.
+        If none is violated, `a−` is the worst of the satisfied responses that differ from `a+`.
 
         Args:
             batch: the task's whole batch.
@@ -58,7 +58,7 @@ class CODPO(ConstrainedOptimizer):
         return Pair(better, worse, satisfied.any(-1) & candidates.any(-1))
 
     def __call__(self, batch: TrainingBatch) -> Objective:
-        """The mean of `−ℓ̃` over the batch's prompts.
+        """Computes the mean of `−ℓ̃` over the batch's prompts.
 
         Args:
             batch: the task's whole batch.

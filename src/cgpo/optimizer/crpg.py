@@ -40,9 +40,9 @@ class CRPG(ConstrainedOptimizer):
         check_fields(self)
 
     def earned(self, batch: TrainingBatch) -> Tensor:
-        """What each response earns, `R̃_cr` (eq. 11): `[B, K]`, a constant for the gradient.
+        """Computes what each response earns, `R̃_cr` (eq. 11): `[B, K]`, a constant for the gradient.
 
-        What stands there for an undecided response is never read.
+        The value of an undecided response is never used.
 
         Args:
             batch: the task's whole batch.
@@ -51,7 +51,7 @@ class CRPG(ConstrainedOptimizer):
         return factor * constrained_reward(batch)
 
     def __call__(self, batch: TrainingBatch) -> Objective:
-        """The loss whose negative gradient is eq. 12.
+        """Computes the loss whose negative gradient is eq. 12.
 
         Args:
             batch: the task's whole batch.

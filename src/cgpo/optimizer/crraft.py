@@ -20,7 +20,7 @@ class CRRAFT(ConstrainedOptimizer):
     """CRRAFT (arXiv 2409.20370, section 4.1.2, eqs. 16–18): fine-tuning on each prompt's best permitted response.
 
     Per prompt the violated responses and those with `ρ > KL_max` are dropped; `a*` is the highest reward of the rest,
-    or the baseline response `ā` where none is left and `ā` itself passes every judge; else the prompt is skipped. The
+    or the baseline response `ā` if none is left and `ā` itself passes every judge; otherwise the prompt is skipped. The
     ascent direction is `1/n Σ R_calib(s, a*) ∇ log π_w(a*|s)`, `n` the prompts of the task's batch, skipped included.
 
     A variant that trains on other responses overrides `choose`.
@@ -39,7 +39,7 @@ class CRRAFT(ConstrainedOptimizer):
         check_fields(self)
 
     def choose(self, batch: TrainingBatch) -> Choice:
-        """For each prompt `a*`, the highest reward among satisfied responses within the KL limit.
+        """Chooses for each prompt `a*`, the best satisfied response within the KL limit.
 
         Args:
             batch: the task's whole batch.
@@ -48,7 +48,7 @@ class CRRAFT(ConstrainedOptimizer):
         return Choice(first_argmax(batch.reward, eligible), eligible.any(-1))
 
     def __call__(self, batch: TrainingBatch) -> Objective:
-        """The loss whose negative gradient is eq. 18.
+        """Computes the loss whose negative gradient is eq. 18.
 
         Args:
             batch: the task's whole batch, with the baseline responses' log-probabilities.

@@ -23,14 +23,14 @@ class GRPO(ConstrainedOptimizer):
         A_i = (r_i − mean r) / (std r + ε)  over the responses to one prompt
         J = 1/n Σ_i 1/|a_i| Σ_t [min(w_t·A_i, clip(w_t, 1−c, 1+c)·A_i) − β·(e^{−ρ_t} + ρ_t − 1)]
 
-    `w_t` is the token's probability against that under the policy that drew it, 1 at a rollout's first update, and
+    `w_t` is the token's probability relative to that under the policy that sampled it, 1 at a rollout's first step, and
     `ρ_t` the token's log-ratio to the reference. `std` is the sample's, with `K − 1` in the denominator.
 
     Attributes:
         beta: β, the weight of the KL term.
-        clip: c.
-        scale: divide by the group's standard deviation; `False` is Dr. GRPO's choice (arXiv 2503.20783).
-        epsilon: ε.
+        clip: c, how far `w_t` may differ from 1.
+        scale: whether to divide by the group's standard deviation; Dr. GRPO does not (arXiv 2503.20783).
+        epsilon: ε, which keeps the standard deviation from 0.
 
     Raises:
         UserError: a hyper-parameter is out of its range.
@@ -46,7 +46,7 @@ class GRPO(ConstrainedOptimizer):
         check_fields(self)
 
     def __call__(self, batch: TrainingBatch) -> Objective:
-        """`−J`.
+        """Computes `−J`.
 
         Args:
             batch: the task's whole batch, `K ≥ 2`.
@@ -72,21 +72,21 @@ class GRPO(ConstrainedOptimizer):
         return Objective(loss, metrics)
 
     def _advantage(self, reward: Tensor) -> Tensor:
-        """`[B, K]`."""
+        """Computes `A_i`; `[B, K]`."""
         centred = reward - reward.mean(-1, keepdim=True)
         return centred / (reward.std(-1, keepdim=True) + self.epsilon) if self.scale else centred
 
 
 def clipped_gain(log_weight: Tensor, advantage: Tensor, clip: float) -> tuple[Tensor, Tensor]:
-    """PPO's surrogate (Schulman et al. 2017, arXiv 1707.06347, eq. 7).
+    """Computes PPO's surrogate (Schulman et al. 2017, arXiv 1707.06347, eq. 7).
 
     Args:
-        log_weight: logarithm of the token's probability against that under the policy that drew it.
-        advantage: of the token, broadcast.
-        clip: how far the weight may leave 1.
+        log_weight: the logarithm of the token's probability relative to that under the policy that sampled it.
+        advantage: the token's advantage, broadcast.
+        clip: how far the weight may differ from 1.
 
     Returns:
-        The gain of each token, to be maximised; and where the clipped weight was taken.
+        The gain of each token, to be maximised, and where the clipped weight was used.
     """
     weight = torch.exp(log_weight)
     free, cut = weight * advantage, weight.clamp(1 - clip, 1 + clip) * advantage

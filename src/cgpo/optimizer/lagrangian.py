@@ -1,4 +1,4 @@
-"""Primal–dual constraints: the alternative that the paper argues against."""
+"""Primal–dual constraints, the alternative that the paper argues against."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Lagrangian(StatefulOptimizer):
 
     Attributes:
         optimizer: what the penalised reward is given to.
-        learning_rate: η.
+        learning_rate: η, how fast the multipliers move.
         limit: d, the violation rate that is allowed.
         initial: the multipliers before the first batch.
 
@@ -47,29 +47,29 @@ class Lagrangian(StatefulOptimizer):
 
     @property
     def uses_baseline_logprobs(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """As the optimizer inside."""
+        """The same as of the optimizer inside."""
         return self.optimizer.uses_baseline_logprobs
 
     @property
     def uses_values(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """As the optimizer inside."""
+        """The same as of the optimizer inside."""
         return self.optimizer.uses_values
 
     @property
     def min_responses(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """As the optimizer inside."""
+        """The same as of the optimizer inside."""
         return self.optimizer.min_responses
 
     def initial_state(self) -> OptimizerState:
-        """The state before the first call.
+        """Returns the state before the first call.
 
-        Under `multipliers` there are none yet, for a judge's is `initial` when it is first met; under `inner` is the
+        `multipliers` is empty, since a judge's multiplier is `initial` when the judge first appears; `inner` is the
         state of the optimizer inside.
         """
         return {"multipliers": {}, "inner": self.optimizer.initial_state()}
 
     def advance(self, batch: TrainingBatch, state: OptimizerState) -> tuple[Objective, OptimizerState]:
-        """The inner objective of the penalised rewards, and the multipliers that it leads to.
+        """Computes the inner objective of the penalised rewards, and the next multipliers.
 
         Args:
             batch: the task's whole batch, with each judge's verdicts.
@@ -91,7 +91,7 @@ class Lagrangian(StatefulOptimizer):
 
 
 def _penalised(batch: TrainingBatch, multipliers: Mapping[str, float]) -> Tensor:
-    """`r'`; `[B, K]`."""
+    """Computes `r'`; `[B, K]`."""
     price = torch.zeros_like(batch.reward)
     for judge, found in batch.violated.items():
         price = price + multipliers[judge] * found

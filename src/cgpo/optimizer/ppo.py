@@ -30,13 +30,13 @@ class PPO(ConstrainedOptimizer):
     over all tokens of the task's batch, with `R_t = Â_t + V_old(s_t)`, and `V_clipped` within `value_clip` of `V_old`.
 
     Attributes:
-        beta: β, the price of the log-ratio to the reference, a nat.
-        gamma: γ.
-        gae_lambda: λ.
-        clip: c.
+        beta: β, the price of a nat of log-ratio to the reference.
+        gamma: γ, the discount.
+        gae_lambda: λ, the decay of the sum.
+        clip: c, how far `w_t` may differ from 1.
         value_clip: how far the value may move from the old one before its loss is flat.
-        value_weight: v.
-        whiten: standardise the advantages over the batch's tokens.
+        value_weight: v, the weight of the value loss.
+        whiten: whether to standardise the advantages over the batch's tokens.
 
     Raises:
         UserError: a hyper-parameter is out of its range.
@@ -55,7 +55,7 @@ class PPO(ConstrainedOptimizer):
         check_fields(self)
 
     def __call__(self, batch: TrainingBatch) -> Objective:
-        """`−J`, to be differentiated by the log-probabilities and by the values.
+        """Computes `−J`, to be differentiated by the log-probabilities and by the values.
 
         Args:
             batch: the task's whole batch, with `values`.
@@ -65,7 +65,7 @@ class PPO(ConstrainedOptimizer):
             (share of tokens whose `w_t` was cut).
 
         Raises:
-            ValueError: there are no values.
+            ValueError: the batch has no values.
         """
         check_batch(batch)
         if batch.values is None or batch.sampled_values is None:
@@ -93,7 +93,7 @@ class PPO(ConstrainedOptimizer):
         return Objective(loss, metrics)
 
     def _rewards(self, batch: TrainingBatch) -> Tensor:
-        """`r_t`; `[B, K, T]`. An empty response has no token to earn anything."""
+        """Computes `r_t`; `[B, K, T]`. An empty response has no token that could earn anything."""
         mask = batch.response_mask
         price = -self.beta * (batch.sampled_logprobs - batch.reference_logprobs)
         last = mask & (mask.cumsum(-1) == mask.sum(-1, keepdim=True))
@@ -101,14 +101,14 @@ class PPO(ConstrainedOptimizer):
 
 
 def generalised_advantages(reward: Tensor, value: Tensor, mask: Tensor, gamma: float, gae_lambda: float) -> Tensor:
-    """Generalised advantage estimates (arXiv 1506.02438, eq. 16); nothing follows the last token.
+    """Computes generalised advantage estimates (arXiv 1506.02438, eq. 16); nothing follows the last token.
 
     Args:
         reward: `[..., T]`, 0 where masked.
-        value: `[..., T]`, of the state before each token, 0 where masked.
+        value: `[..., T]` the value of the state before each token, 0 where masked.
         mask: `[..., T]` bool, True on a prefix of each row.
-        gamma: discount.
-        gae_lambda: decay of the sum.
+        gamma: the discount.
+        gae_lambda: the decay of the sum.
 
     Returns:
         `[..., T]`, 0 where masked.
@@ -131,7 +131,7 @@ def _whitened(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def _explained(value: Tensor, returns: Tensor, mask: Tensor) -> float:
-    """`1 − Var(R − V) / Var(R)`; 0 where all returns are equal."""
+    """Computes `1 − Var(R − V) / Var(R)`, or 0 if all returns are equal."""
     variance = returns[mask].var(correction=0)
     if not variance > 0:
         return 0.0

@@ -41,14 +41,14 @@ class _FromPairs(ConstrainedOptimizer):
 
     @abstractmethod
     def choose(self, batch: TrainingBatch) -> Pair:
-        """For each prompt the preferred response and the other one.
+        """Chooses for each prompt the preferred response and the other one.
 
         Args:
             batch: the task's whole batch.
         """
 
     def __call__(self, batch: TrainingBatch) -> Objective:
-        """The mean loss over the batch's prompts.
+        """Computes the mean loss over the batch's prompts.
 
         Args:
             batch: the task's whole batch.
@@ -76,7 +76,7 @@ class OnlineDPO(_FromPairs):
     """
 
     def choose(self, batch: TrainingBatch) -> Pair:
-        """For each prompt the response of the highest reward, and that of the lowest among the different ones."""
+        """Chooses for each prompt the best response, and the worst one of those that differ from it."""
         better = first_argmax(batch.reward, torch.ones_like(batch.satisfied))
         others = batch.identity != take(batch.identity, better).unsqueeze(-1)
         return Pair(better, first_argmin(batch.reward, others), others.any(-1))
@@ -97,7 +97,7 @@ class DPO(_FromPairs):
     """
 
     def choose(self, batch: TrainingBatch) -> Pair:
-        """The first response of each prompt is preferred to the second.
+        """Prefers the first response of each prompt to the second.
 
         Raises:
             ValueError: a prompt has not two responses.
@@ -109,7 +109,7 @@ class DPO(_FromPairs):
 
 
 def preference_objective(batch: TrainingBatch, pair: Pair, beta: float, loss: str) -> Objective:
-    """The mean loss of the pairs' margins over all prompts.
+    """Computes the mean loss of the pairs' margins over all prompts.
 
     Args:
         batch: the task's whole batch.

@@ -22,7 +22,7 @@ class RAFT(ConstrainedOptimizer):
     """
 
     def choose(self, batch: TrainingBatch) -> Choice:
-        """For each prompt `a*`, the highest reward.
+        """Chooses for each prompt `a*`, the response of the highest reward.
 
         Args:
             batch: the task's whole batch.
@@ -31,7 +31,7 @@ class RAFT(ConstrainedOptimizer):
         return Choice(first_argmax(batch.reward, every), every.any(-1))
 
     def __call__(self, batch: TrainingBatch) -> Objective:
-        """The mean negative log-likelihood of the chosen responses.
+        """Computes the mean negative log-likelihood of the chosen responses.
 
         Args:
             batch: the task's whole batch.

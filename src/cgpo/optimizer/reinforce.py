@@ -23,7 +23,7 @@ class REINFORCE(ConstrainedOptimizer):
     `n` counts the responses of the task's whole batch. Verdicts take no part: an unconstrained baseline.
 
     Attributes:
-        beta: β, the price of the log-ratio to the reference, a nat.
+        beta: β, the price of a nat of log-ratio to the reference.
 
     Raises:
         UserError: a hyper-parameter is out of its range.
@@ -35,7 +35,7 @@ class REINFORCE(ConstrainedOptimizer):
         check_fields(self)
 
     def __call__(self, batch: TrainingBatch) -> Objective:
-        """The loss whose negative gradient is `g`.
+        """Computes the loss whose negative gradient is `g`.
 
         Args:
             batch: the task's whole batch, with at least `min_responses` a prompt.
@@ -47,7 +47,7 @@ class REINFORCE(ConstrainedOptimizer):
         return policy_gradient(batch, reward - self.baseline(reward), reward)
 
     def baseline(self, reward: Tensor) -> Tensor:
-        """What a response's reward is compared with: the mean of the batch; it broadcasts with `[B, K]`."""
+        """Returns what a reward is compared with, the mean of the batch; it broadcasts with `[B, K]`."""
         return reward.mean()
 
 
@@ -59,7 +59,7 @@ class RLOO(REINFORCE):
     with `R = r − β·ρ`, and `j` over the other responses to the same prompt.
 
     Attributes:
-        beta: β, the price of the log-ratio to the reference, a nat.
+        beta: β, the price of a nat of log-ratio to the reference.
 
     Raises:
         UserError: a hyper-parameter is out of its range.
@@ -68,17 +68,17 @@ class RLOO(REINFORCE):
     min_responses = 2
 
     def baseline(self, reward: Tensor) -> Tensor:
-        """The mean of the other responses to the same prompt; `[B, K]`."""
+        """Returns the mean reward of the other responses to the same prompt; `[B, K]`."""
         return (reward.sum(-1, keepdim=True) - reward) / (reward.shape[-1] - 1)
 
 
 def penalised_reward(batch: TrainingBatch, beta: float) -> Tensor:
-    """`r(s, a) − β·ρ(s, a)`; `[B, K]`, without a gradient."""
+    """Computes `r(s, a) − β·ρ(s, a)`; `[B, K]`, without a gradient."""
     return batch.reward - beta * log_ratio(batch).detach()
 
 
 def policy_gradient(batch: TrainingBatch, advantage: Tensor, reward: Tensor) -> Objective:
-    """`−1/n Σ A_i log π_w(a_i|s_i)`; `advantage` and `reward` are `[B, K]`."""
+    """Computes `−1/n Σ A_i log π_w(a_i|s_i)`; `advantage` and `reward` are `[B, K]`."""
     check_batch(batch)
     loss = -(advantage * sequence_logprob(batch)).sum() / advantage.numel()
     return Objective(loss, {"penalised_reward": reward.mean().item()})

@@ -1,1 +1,1 @@
-"""The expert of a task: its prompts, reward model, judges and constrained optimizer, bound together."""
+"""Tasks as experts: prompts, reward model, judges and constrained optimizer together."""

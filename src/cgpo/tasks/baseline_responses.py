@@ -1,4 +1,4 @@
-"""Baseline responses (eq. 5): drawn, scored and judged once for each prompt, and kept."""
+"""Baseline responses (eq. 5), which are sampled, scored and judged once for each prompt, and kept."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from cgpo.distributed.sharding import gathered_weights, models_of
 from cgpo.protocols import Policy
 from cgpo.seeds import derived_seed
 from cgpo.tasks.expert import Expert
+from cgpo.tensors import float_list
 from cgpo.types import Prompt, Sample, Verdicts
 
 
 @dataclass(frozen=True)
 class BaselineResponse:
-    """What is known of a prompt's baseline response.
+    """A prompt's baseline response.
 
     Attributes:
-        text: `ā`: the row's golden response, or one sample of the reference policy.
+        text: `ā`, the row's golden response or one sample of the reference policy.
         reward: `r(s, ā)`.
-        satisfied: it passes every applicable judge; an undecided one does not.
+        satisfied: whether it passes every applicable judge; an undecided one does not pass.
     """
 
     text: str
@@ -32,27 +33,27 @@ class BaselineResponse:
 
 
 @dataclass(frozen=True)
-class _Judged:
-    """A baseline response whose judges may still be at work: it is number `index` of what they were sent."""
+class _Pending:
+    """A baseline response whose judges may still be working: it is number `index` of what they were sent."""
 
     text: str
     reward: float
     verdicts: Future[Verdicts]
     index: int
 
-    def whole(self) -> BaselineResponse:
+    def judged(self) -> BaselineResponse:
         return BaselineResponse(self.text, self.reward, bool(self.verdicts.result().satisfied[self.index]))
 
 
 class BaselineCache:
     """The baseline responses of one task.
 
-    Those of prompts not seen before are drawn, scored and sent to the judges together, by whichever method comes first.
+    Those of new prompts are sampled, scored and sent to the judges together, by whichever method comes first.
 
     Args:
         expert: the task, whose reward model, judges and sampler are used.
-        reference: the policy a baseline is drawn from where the row has no golden response (option 2).
-        seed: of those draws; a prompt's draw depends on the seed and its key alone.
+        reference: the policy that a baseline is sampled from if the row has no golden response (option 2).
+        seed: the seed of those samples; a prompt's sample depends only on the seed and the prompt's key.
         option: `golden` takes the row's response where it has one; `sampled` always draws.
     """
 
@@ -61,40 +62,40 @@ class BaselineCache:
         self._reference = reference
         self._seed = seed
         self._option = option
-        self._known: dict[str, BaselineResponse | _Judged] = {}
+        self._known: dict[str, BaselineResponse | _Pending] = {}
 
     def lacks(self, prompts: Sequence[Prompt]) -> bool:
-        """Whether one of some prompts was not seen before."""
+        """Returns whether one of some prompts is new."""
         return any(prompt.key not in self._known for prompt in prompts)
 
     def texts(self, prompts: Sequence[Prompt]) -> list[str]:
-        """The baselines of some prompts, without waiting for their judges."""
+        """Returns the baseline responses of some prompts, without waiting for their judges."""
         if self.lacks(prompts):
             self.make(prompts)
         return [self._known[p.key].text for p in prompts]
 
     def make(self, prompts: Sequence[Prompt]) -> None:
-        """Draws and scores the baselines that are new, and sends them to the judges.
+        """Samples and scores new baseline responses, and sends them to the judges.
 
-        Where models lie in pieces all processes call this together, those that lack none included.
+        If models are sharded, all processes call this together, including those without new prompts.
         """
         missing = list({p.key: p for p in prompts if p.key not in self._known}.values())
         with gathered_weights(self._reference.model):
             samples = [Sample(p, text) for p, text in zip(missing, self._responses(missing), strict=True)]
         verdicts = self._expert.panel.submit(samples)
         with gathered_weights(*models_of(self._expert.reward)):
-            rewards = self._expert.reward.score(samples).tolist()
+            rewards = float_list(self._expert.reward.score(samples))
         for index, (sample, reward) in enumerate(zip(samples, rewards, strict=True)):
-            self._known[sample.prompt.key] = _Judged(sample.response, reward, verdicts, index)
+            self._known[sample.prompt.key] = _Pending(sample.response, reward, verdicts, index)
 
     def lookup(self, prompts: Sequence[Prompt]) -> list[BaselineResponse]:
-        """The baselines of some prompts, judged."""
+        """Returns the baseline responses of some prompts, judged."""
         self.texts(prompts)
-        return [self._whole(prompt.key) for prompt in prompts]
+        return [self._judged(prompt.key) for prompt in prompts]
 
     def state_dict(self) -> dict[str, Any]:
-        """All that is known, judges waited for: `keys`, `texts`, `rewards` and `satisfied`, as many each."""
-        known = {key: self._whole(key) for key in self._known}
+        """Returns all baseline responses, judged: `keys`, `texts`, `rewards` and `satisfied`, as many each."""
+        known = {key: self._judged(key) for key in self._known}
         return {
             "keys": list(known),
             "texts": [baseline.text for baseline in known.values()],
@@ -103,20 +104,20 @@ class BaselineCache:
         }
 
     def load_state_dict(self, states: Sequence[Mapping[str, Any]]) -> None:
-        """Takes over what one process knew, or what several did."""
+        """Takes over the baseline responses of one process, or of several."""
         for state in states:
             columns = (state[name] for name in ("keys", "texts", "rewards", "satisfied"))
             for key, text, reward, satisfied in zip(*columns, strict=True):
                 self._known.setdefault(key, BaselineResponse(text, reward, satisfied))
 
-    def _whole(self, key: str) -> BaselineResponse:
+    def _judged(self, key: str) -> BaselineResponse:
         found = self._known[key]
-        if isinstance(found, _Judged):
-            found = self._known[key] = found.whole()
+        if isinstance(found, _Pending):
+            found = self._known[key] = found.judged()
         return found
 
     def _responses(self, prompts: Sequence[Prompt]) -> list[str]:
-        """Golden ones where there are; the others are drawn together, each with a seed of its own."""
+        """Takes golden responses if there are some, and samples the others together, each with its own seed."""
         golden = {p.key: p.response for p in prompts if p.response is not None and self._option == "golden"}
         asked = [p for p in prompts if p.key not in golden]
         if asked:
@@ -127,10 +128,10 @@ class BaselineCache:
 
 
 def rewards_of(baselines: Sequence[BaselineResponse]) -> torch.Tensor:
-    """`[B]` float32."""
+    """Returns the rewards of baseline responses; `[B]` float32."""
     return torch.tensor([b.reward for b in baselines], dtype=torch.float32)
 
 
 def satisfied_of(baselines: Sequence[BaselineResponse]) -> torch.Tensor:
-    """`[B]` bool."""
+    """Returns which baseline responses are satisfied; `[B]` bool."""
     return torch.tensor([b.satisfied for b in baselines], dtype=torch.bool)

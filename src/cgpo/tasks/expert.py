@@ -1,4 +1,4 @@
-"""A task as an expert (section 4.2): everything that the multi-task step needs to know of it."""
+"""A task as an expert (section 4.2), with everything that the multi-task step needs."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ class Expert:
     """One task `D_l` of Algorithm 2.
 
     Attributes:
-        name: of the task.
-        prompts: what it is trained on.
-        held_out: what it is evaluated on; may be empty.
-        reward: scores responses.
-        panel: its judges, bound.
-        optimizer: its constrained optimizer, `KL_max` and the other hyper-parameters included.
-        sampler: draws its responses.
-        batch_size: `B`, prompts an iteration.
+        name: the task's name.
+        prompts: the prompts that it is trained on.
+        held_out: the prompts that it is evaluated on; may be empty.
+        reward: the reward model.
+        panel: its judges.
+        optimizer: its constrained optimizer, with `KL_max` and the other hyper-parameters.
+        sampler: samples its responses.
+        batch_size: `B`, the number of prompts per iteration.
         responses_per_prompt: `K`.
         weight: `ρ_l`, the weight of its gradient.
-        gold: what success means on held-out prompts; never seen by training. `None`: nothing can be said.
-        also: judges that are asked in evaluations without being constraints; never seen by training either.
+        gold: the judge of success on held-out prompts, which training never sees; `None` if success is not defined.
+        also: judges that are asked in evaluations without being constraints, which training never sees either.
 
     Raises:
-        UserError: a value is out of its range; the message names the key.
+        UserError: a value is out of its range or of the wrong class; the message names the key.
     """
 
     name: str

@@ -1,1 +1,1 @@
-"""The LightningModule, the constrained update, and everything that watches a run."""
+"""The LightningModule, the constrained update, and the callbacks that watch a run."""

@@ -1,4 +1,4 @@
-"""The prompts of a run as Lightning's data module."""
+"""Lightning's data module of a run's prompts."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from cgpo.bounds import check_arguments
 from cgpo.errors import UserError
 from cgpo.tasks.expert import Expert
 from cgpo.tasks.task import Task
-from cgpo.training.steps import Batch, Steps, as_it_is
+from cgpo.training.hooks import LightningHooks
+from cgpo.training.steps import Batch, Steps, unchanged
 
 
 class PromptDataModule(LightningDataModule):
-    """Each update's prompts of every task, and the held-out ones for Lightning's validation.
+    """Loads each update's prompts of every task, and held-out prompts for Lightning's validation.
 
-    An update's prompts depend on nothing but the module's seed and the number of the update, so that a run that goes on
-    from a checkpoint gets the ones that it would have got.
+    An update's prompts depend only on the module's seed and the number of the update, so that a run that continues from
+    a checkpoint gets the same prompts as without the interruption.
 
     Example:
         See `CGPOModule`.
 
     Args:
-        tasks: those of the module.
+        tasks: the tasks of the module.
         evaluated: the most held-out prompts of each task in a validation; 0 for none.
 
     Raises:
@@ -40,7 +41,7 @@ class PromptDataModule(LightningDataModule):
         self.evaluated = evaluated
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """An item an update; where the trainer counts epochs, the longest task's prompts make one.
+        """Loads one item per update; if the trainer counts epochs, the longest task's prompts are one.
 
         Raises:
             UserError: the module has other tasks.
@@ -50,21 +51,23 @@ class PromptDataModule(LightningDataModule):
         updates = (
             trainer.max_steps if trainer.max_steps > 0 else max(-(-len(e.prompts) // e.batch_size) for e in experts)
         )
-        sampler = _Onwards(trainer, updates)
-        return _Resumable(Steps(experts, updates, seed), batch_size=None, sampler=sampler, collate_fn=as_it_is)
+        sampler = _UpdatesFromNow(trainer, updates)
+        return _Resumable(Steps(experts, updates, seed), batch_size=None, sampler=sampler, collate_fn=unchanged)
 
     def val_dataloader(self) -> list[DataLoader[Any]]:
-        """The held-out prompts, an item a task; none where no task has any."""
+        """Loads the held-out prompts of all tasks as one item; returns nothing if no task has any."""
         experts, _ = self._of_module(_trainer(self))
         held_out: Any = [
             Batch({e.name: e.held_out[: self.evaluated]}) for e in experts if e.held_out and self.evaluated
         ]
-        return [DataLoader(held_out, batch_size=None, collate_fn=as_it_is)] if held_out else []
+        return [DataLoader(held_out, batch_size=None, collate_fn=unchanged)] if held_out else []
 
     def _of_module(self, trainer: Trainer) -> tuple[tuple[Expert, ...], int]:
-        """The tasks as the module has them, without prompts that its policy cannot read; and its seed."""
-        module: Any = trainer.lightning_module
-        experts: tuple[Expert, ...] = getattr(module, "experts", ())
+        """Returns the module's tasks, without prompts that its policy cannot read, and its seed."""
+        module = trainer.lightning_module
+        if not isinstance(module, LightningHooks):
+            raise UserError(f"PromptDataModule: it serves a cgpo.CGPOModule, not a {type(module).__name__}")
+        experts = module.experts
         names, wanted = [expert.name for expert in experts], [task.name for task in self.tasks]
         if names != wanted:
             raise UserError(
@@ -81,18 +84,18 @@ def _trainer(module: LightningDataModule) -> Trainer:
 
 
 class _Resumable(DataLoader[Any]):
-    """Tells Lightning that it need not be wound forward: what comes next depends on the trainer's update alone."""
+    """A loader that Lightning need not wind forward, since the next item depends only on the trainer's update."""
 
     def state_dict(self) -> dict[str, Any]:
-        """None."""
+        """Returns an empty state."""
         return {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """There is nothing to load."""
+        """Does nothing."""
 
 
-class _Onwards(Sampler[int]):
-    """The updates from where the trainer is to the end of its epoch."""
+class _UpdatesFromNow(Sampler[int]):
+    """The updates from the trainer's current one to the end of its epoch."""
 
     def __init__(self, trainer: Trainer, updates: int) -> None:
         self._trainer = trainer

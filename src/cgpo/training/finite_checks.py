@@ -1,4 +1,4 @@
-"""Numbers that are not finite, before they reach the weights."""
+"""Finds numbers that are not finite before they reach the weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from cgpo.types import TrainingBatch
 
 
 def not_finite(training_batch: TrainingBatch) -> str | None:
-    """What of a batch is NaN or infinite, in words; `None` where all that counts is finite."""
+    """Returns in words what of a batch is NaN or infinite, or `None` if everything that counts is finite."""
     mask, decided = training_batch.response_mask, training_batch.decided
     counted: dict[str, tuple[Tensor, Tensor]] = {
         "the reward": (training_batch.reward, decided),

@@ -1,4 +1,4 @@
-"""Running the module: Lightning's trainer, its loggers and callbacks."""
+"""Runs the module by Lightning's trainer, with loggers and callbacks."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def fastest_threads(
 
     Args:
         work: a small piece of what the run will do.
-        most: the most threads to try; by default the cores this process may use.
-        repeats: runs of which the fastest counts, after one to warm up.
-        clock: in seconds.
+        most: the most threads to try; by default the number of cores that this process may use.
+        repeats: the number of runs of which the fastest counts, after one to warm up.
+        clock: returns the time in seconds.
 
     Returns:
         The number of threads that is now set.
@@ -54,7 +54,7 @@ def fastest_threads(
 def _seconds(work: Callable[[], object], threads: int, repeats: int, clock: Callable[[], float]) -> float:
     torch.set_num_threads(threads)
     work()
-    times = []
+    times: list[float] = []
     for _ in range(repeats):
         start = clock()
         work()
@@ -74,23 +74,23 @@ def fit(
 
     Args:
         module: what is trained.
-        updates: optimizer steps.
-        hardware: on what.
-        callbacks: what watches.
+        updates: the number of updates.
+        hardware: the hardware that it is trained on.
+        callbacks: the callbacks that watch.
         loggers: where metrics go.
-        done: updates that were done before.
+        done: the number of updates that were done before.
     """
     trainer = hardware.trainer(
         find_rendezvous() or (None if hardware.strategy == "single" else Rendezvous()),
         max_steps=updates,
         max_epochs=1,
         logger=list(loggers),
-        # First, since the evaluation before training takes its time.
-        callbacks=[_OwnSignal(), *callbacks, ProgressBar()],
-        # Without one of ours Lightning would add one of its own.
+        # The first one comes before the evaluation, which takes its time.
+        callbacks=[_KeepsSignalHandler(), *callbacks, ProgressBar()],
+        # Without this Lightning would add a checkpoint callback of its own.
         enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
         enable_model_summary=False,
-        enable_progress_bar=False,  # ours goes where all lines go
+        enable_progress_bar=False,  # `ProgressBar` goes where all lines go
         log_every_n_steps=1,
     )
     trainer.fit(module, Steps(module.experts, updates, module.seed).loader(done))
@@ -100,14 +100,17 @@ def fit(
 def choose_threads(
     setting: int | str, policy: CausalPolicy, expert: Expert, device: str = "cpu", processes: int = 1
 ) -> int:
-    """Sets torch's threads: a number, or `auto` to measure a small rollout on a CPU, or to deal out its cores.
+    """Sets torch's threads: a number, or `auto` to measure a small rollout on a CPU, or to divide its cores.
 
     Args:
         setting: a number or `auto`.
-        policy: what is measured.
-        expert: what it is measured on.
-        device: that it will be run on; there is nothing to measure where that is a GPU.
-        processes: of this machine.
+        policy: the policy whose rollout is measured.
+        expert: the task that it is measured on.
+        device: the device that the run will use; nothing is measured for a GPU.
+        processes: the number of processes of this machine.
+
+    Returns:
+        The number of threads that is now set.
     """
     if setting == "auto" and (processes > 1 or is_on_meta_device(policy.model)):
         setting = max(1, len(os.sched_getaffinity(0)) // processes)
@@ -126,11 +129,11 @@ def choose_threads(
         return fastest_threads(work)
 
 
-class _OwnSignal(Callback):
-    """Takes SIGTERM back from Lightning.
+class _KeepsSignalHandler(Callback):
+    """Restores the handler of SIGTERM that Lightning replaces.
 
     Lightning's handler sends the other processes a message in the middle of whatever they are exchanging, so that they
-    stand still for ever, and nothing short of SIGKILL ends them.
+    hang for ever, and only SIGKILL ends them.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Passes of a model over responses: for numbers without gradients, or for the gradient of its weights."""
+"""Runs a model over responses, for numbers without gradients or for the gradient of its weights."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ from cgpo.policy.micro_batches import (
 )
 from cgpo.policy.token_logprobs import logprob_dtype
 from cgpo.protocols import Policy
+from cgpo.tensors import int_list
 
 
 @dataclass(frozen=True)
 class Pass:
-    """What a model says of responses, and how they are put to it.
+    """A computation of one number per token by a model.
 
     Attributes:
-        model: is run.
-        numbers: of some prompts, `[n, T]` response tokens and `[n, T]` mask: a number a token, `[n, T]`.
-        batches: cuts lengths into micro-batches of so many tokens.
+        model: the model.
+        numbers: computes `[n, T]`, one number per token, of some prompts, `[n, T]` response tokens and `[n, T]` mask.
+        batches: divides responses of given lengths into micro-batches of at most so many tokens.
     """
 
     model: nn.Module
@@ -41,7 +42,7 @@ class Pass:
 
 
 def policy_pass(policy: Policy, temperature: float, packing: bool) -> Pass:
-    """Token log-probabilities under a policy, in rows with padding or packed ones."""
+    """Returns the computation of token log-probabilities under a policy, in rows with padding or packed ones."""
     logprobs = packed_logprobs if packing else response_logprobs
     numbers = partial(logprobs, policy.model, temperature=temperature, pad_id=policy.pad_id)
     return Pass(
@@ -50,12 +51,12 @@ def policy_pass(policy: Policy, temperature: float, packing: bool) -> Pass:
 
 
 def critic_pass(critic: Critic, policy: Policy) -> Pass:
-    """A critic's values of the states before each token."""
+    """Returns the computation of a critic's values of the states before each token."""
     return Pass(critic, partial(critic, pad_id=policy.pad_id), length_grouped_batches)
 
 
 def token_values(forward: Pass, responses: Responses, max_tokens: int) -> Tensor:
-    """Of all responses, without gradients; `[N, T]`."""
+    """Computes the numbers of all responses, without gradients; `[N, T]`."""
     rows = (responses.prompt_ids, responses.ids, responses.mask)
     with gathered_weights(forward.model):
         found = map_micro_batches(forward.numbers, *rows, max_tokens, forward.batches)
@@ -74,24 +75,24 @@ def accumulate(
     """Adds the gradient of `scale · Σ weights · numbers(responses)` to the model's weights.
 
     Args:
-        forward: the model's pass.
-        responses: of this process, `N`.
-        weights: `[…, T']` with `N` rows, `T'` at least as wide as the responses; rows that are 0 are not run. `None`
-            where the objective does not depend on these numbers.
-        scale: of all of it.
-        max_tokens: budget of one micro-batch, in tokens with padding.
-        processes: all of which call this where the model lies in pieces.
+        forward: the computation.
+        responses: the `N` responses of this process.
+        weights: `[…, T']` with `N` rows, `T'` at least as wide as the responses; rows that are 0 are not run. `None` if
+            the objective does not depend on these numbers.
+        scale: the factor of everything.
+        max_tokens: the most tokens of a micro-batch, including padding.
+        processes: the processes, all of which call this together if the model is sharded.
         backward: runs the backward pass of a scalar.
     """
     if weights is None:
         return
     weights = weights.flatten(0, -2)[:, : responses.ids.shape[1]]
-    rows = (weights != 0).any(-1).nonzero().squeeze(-1).tolist()
+    rows = int_list((weights != 0).any(-1).nonzero().squeeze(-1))
     lengths = responses.lengths
     parts = forward.batches([lengths[i] for i in rows], max_tokens)
     idle = 0
     if is_sharded(forward.model):
-        # Its pieces are gathered anew for each pass, by all processes at the same time.
+        # Its shards are gathered anew for each pass, by all processes at the same time.
         idle = processes.largest(len(parts)) - len(parts)
         scale *= processes.size  # FSDP takes the mean over processes
     for part in parts:
@@ -103,6 +104,6 @@ def accumulate(
 
 
 def _a_token(responses: Responses) -> tuple[list[Sequence[int]], Tensor, Tensor]:
-    """The shortest that a model can be run on."""
+    """Returns the shortest input that a model can be run on."""
     ids = responses.ids.new_zeros(1, 1)
     return [(0,)], ids, torch.ones_like(ids, dtype=torch.bool)

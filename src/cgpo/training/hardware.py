@@ -1,4 +1,4 @@
-"""On what a run trains: devices, how they share the work, and in which precision; checked before anything is built."""
+"""The hardware of a run: devices, how they share the work, and the precision; checked before anything is built."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cgpo.errors import UserError
 from cgpo.training.strategies import Joined, strategy_of
 
 ON_A_CPU = 2
-"""Processes where the number is left to us and there is no GPU."""
+"""The number of processes for `devices: auto` without a GPU."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ class Hardware:
     """Devices and how they share the work.
 
     Attributes:
-        strategy: `single`, `ddp` (a whole copy each) or `fsdp` (a piece each).
-        devices: processes of a machine, with a device each.
-        nodes: machines.
-        tensor_parallel: processes that share one copy's matrices.
+        strategy: `single`, `ddp` (a full copy each) or `fsdp` (a shard each).
+        devices: the number of processes of a machine, with a device each.
+        nodes: the number of machines.
+        tensor_parallel: the number of processes that share one copy's matrices.
         precision: `32-true`, `bf16-mixed` (weights as they are loaded, computation in bfloat16) or `bf16-true`
-            (weights are loaded in bfloat16).
-        options: further ones of `lightning.Trainer`.
+            (weights loaded in bfloat16).
+        options: further options of `lightning.Trainer`.
     """
 
     strategy: str
@@ -42,25 +42,25 @@ class Hardware:
 
     @property
     def processes(self) -> int:
-        """Of the whole run."""
+        """The number of processes of the whole run."""
         return self.devices * self.nodes
 
     @property
-    def lightnings_precision(self) -> str:
-        """What is left to Lightning: it has no part in sharded weights, nor in those that are loaded in bfloat16."""
-        return "bf16-mixed" if self.precision == "bf16-mixed" and not self.mixed_pieces else "32-true"
+    def lightning_precision(self) -> str:
+        """The precision that Lightning handles, which is neither that of sharded weights nor that of bfloat16 ones."""
+        return "bf16-mixed" if self.precision == "bf16-mixed" and not self.mixed_shards else "32-true"
 
     @property
-    def mixed_pieces(self) -> bool:
-        """Sharded weights are gathered in bfloat16; what is whole is left to Lightning's precision."""
+    def mixed_shards(self) -> bool:
+        """Whether sharded weights are gathered in bfloat16; other weights have Lightning's precision."""
         return self.strategy == "fsdp" and self.precision == "bf16-mixed"
 
-    def trainer(self, taken: Rendezvous | None, **settings: Any) -> Trainer:
-        """Lightning's trainer for a process of the run.
+    def trainer(self, rendezvous: Rendezvous | None, **settings: Any) -> Trainer:
+        """Makes Lightning's trainer for a process of the run.
 
         Args:
-            taken: its seat; `None` where it is alone.
-            **settings: of `lightning.Trainer`.
+            rendezvous: the process's place among several; `None` if it is alone.
+            **settings: further arguments of `lightning.Trainer`.
         """
         return Trainer(
             **self.options,
@@ -68,14 +68,14 @@ class Hardware:
             devices=self.devices,
             num_nodes=self.nodes,
             strategy=strategy_of(self.strategy, self.devices, self.nodes, self.tensor_parallel),
-            precision=self.lightnings_precision,  # pyright: ignore[reportArgumentType]
-            plugins=[] if taken is None else [Joined(taken, self.devices)],
+            precision=self.lightning_precision,  # pyright: ignore[reportArgumentType]
+            plugins=[] if rendezvous is None else [Joined(rendezvous, self.devices)],
             use_distributed_sampler=False,
         )
 
 
 def hardware_of(trainer: TrainerConfig) -> Hardware:
-    """The hardware that the configuration's group `trainer` asks for.
+    """Returns the hardware that the configuration's group `trainer` asks for.
 
     Raises:
         UserError: naming the key and what it must be.
@@ -97,20 +97,20 @@ def hardware_of(trainer: TrainerConfig) -> Hardware:
     return found
 
 
-def check_rendezvous(hardware: Hardware, taken: Rendezvous | None) -> None:
-    """Asserts that a launcher started as many processes as the configuration asks for.
+def check_rendezvous(hardware: Hardware, rendezvous: Rendezvous | None) -> None:
+    """Checks that a launcher started as many processes as the configuration asks for.
 
     Raises:
         UserError: it did not.
     """
     wanted = hardware.processes
-    if taken is None and hardware.nodes > 1:
+    if rendezvous is None and hardware.nodes > 1:
         raise UserError(
             f"trainer.nodes is {hardware.nodes}: start the command on each machine with torchrun or SLURM's srun"
         )
-    if taken is not None and taken.size != wanted:
+    if rendezvous is not None and rendezvous.size != wanted:
         raise UserError(
-            f"trainer.devices times trainer.nodes is {wanted}, but {taken.size} processes were started; "
+            f"trainer.devices times trainer.nodes is {wanted}, but {rendezvous.size} processes were started; "
             "make the two agree"
         )
 
@@ -122,8 +122,9 @@ def _devices(options: Mapping[str, Any]) -> int:
 
 def _check_options(found: Hardware) -> None:
     try:
-        alone = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-        Trainer(**{**alone, **found.options}, devices=1)
+        quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+        options: dict[str, Any] = {**quiet, **found.options, "devices": 1}
+        Trainer(**options)
     except (TypeError, ValueError, MisconfigurationException) as error:
         raise UserError(f"trainer.options: {str(error).strip().splitlines()[0]}") from error
     available = torch.cuda.device_count()

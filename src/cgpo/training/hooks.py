@@ -1,4 +1,4 @@
-"""What Lightning asks of a module besides its updates: callbacks, checkpoints, validation."""
+"""The parts of the module that Lightning asks for besides updates: callbacks, checkpoints, validation."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from cgpo.evaluation.held_out import evaluate
 from cgpo.policy.causal import CausalPolicy
 from cgpo.tasks.expert import Expert
 from cgpo.training.callbacks.metrics import TaskMetrics
-from cgpo.training.checkpoints.states import known_to, tell
+from cgpo.training.checkpoints.states import load_module_state, module_state
 from cgpo.training.observer import observers
 from cgpo.training.steps import Batch
 
-KNOWN = "cgpo"
-"""The key of Lightning's checkpoints under which lies what is known besides weights and moments."""
-# What Lightning says of modules of this kind is as it should be here: the policy has no dropout that a mode
-# would turn on, and a checkpoint is of the state after an update.
+STATE_KEY = "cgpo"
+"""The key of Lightning's checkpoints for the state besides weights and moments."""
+# Lightning warns of what is intended here: the policy has no dropout that a mode would turn on, and a checkpoint is of
+# the state after an update.
 for _message in (".*in eval mode at the start of training.*", "Using ModelCheckpoint with manual optimization.*"):
     warnings.filterwarnings("ignore", _message)
 
 
 class MonitoredMetrics(TaskMetrics):
-    """The metrics of every run, which Lightning's own callbacks can monitor besides."""
+    """The metrics of every run, which Lightning's own callbacks can monitor, too."""
 
     @staticmethod
     def _log(trainer: Trainer, row: dict[str, float], step: int) -> None:
@@ -37,7 +37,7 @@ class MonitoredMetrics(TaskMetrics):
 
 
 class LightningHooks(LightningModule):
-    """The base of `CGPOModule`: what makes it work with Lightning's own callbacks, loggers and checkpoints."""
+    """The base of `CGPOModule`, which makes it work with Lightning's own callbacks, loggers and checkpoints."""
 
     policy: CausalPolicy
     reference: CausalPolicy
@@ -46,19 +46,19 @@ class LightningHooks(LightningModule):
     processes: Processes = ALONE
 
     def configure_callbacks(self) -> list[Callback]:
-        """What logs the metrics, unless the trainer has it."""
+        """Returns the callback that logs the metrics, unless the trainer has one."""
         return [] if any(isinstance(callback, TaskMetrics) for callback in self._callbacks) else [MonitoredMetrics()]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what a run that goes on must know besides weights and moments."""
-        checkpoint[KNOWN] = self.processes.everybody(known_to(self))
+        """Adds the state that a resumed run needs besides weights and moments."""
+        checkpoint[STATE_KEY] = self.processes.everybody(module_state(self))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Goes on with it; where the number of processes has changed, with what all of them knew."""
-        states = checkpoint.get(KNOWN, [])
+        """Takes that state up; if the number of processes has changed, the states of all of them."""
+        states = checkpoint.get(STATE_KEY, [])
         own = states[self.global_rank : self.global_rank + 1] if len(states) == self.trainer.world_size else states
         if own:
-            tell(self, own)
+            load_module_state(self, own)
 
     def validation_step(self, batch: Batch) -> None:
         """Evaluates tasks on held-out prompts and logs `eval/<task>/…`, which Lightning's callbacks can monitor."""
@@ -77,8 +77,8 @@ class LightningHooks(LightningModule):
 
         Args:
             expert: the task, as an observer's hook gets it.
-            name: of the metric.
-            values: of this process's samples.
+            name: the metric's name.
+            values: one for each of this process's samples.
         """
         self.notify("on_metric", expert, name, torch.as_tensor(values, dtype=torch.float32))
 

@@ -1,4 +1,4 @@
-"""Where metrics go: a CSV file always, W&B where it is chosen."""
+"""The loggers of metrics: always a CSV file, and W&B if it is chosen."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from cgpo.progress import say
 
 METRICS = "metrics.csv"
 KEPT = "metrics.kept.csv"
-"""The rows of before, while the logger makes its file anew."""
+"""The file of earlier rows, while the logger makes its file anew."""
 ROWS = ("samples.jsonl", "alarms.jsonl")
 
 
 def log_sizes(folder: Path, loggers: Iterable[Logger]) -> dict[str, int]:
-    """Rows of `metrics.csv`, and bytes of the other logs, once they are on the disk."""
+    """Returns the rows of `metrics.csv` and the bytes of the other logs, once they are on the disk."""
     for logger in loggers:
         if isinstance(logger, CSVLogger):
             logger.save()
@@ -39,14 +39,14 @@ def log_sizes(folder: Path, loggers: Iterable[Logger]) -> dict[str, int]:
 
 
 def cut_back(folder: Path, sizes: Mapping[str, int]) -> list[dict[str, str]]:
-    """Takes from the logs what came after a checkpoint: it will be written again.
+    """Removes from the logs what came after a checkpoint, since it will be written again.
 
     Args:
-        folder: of the run.
-        sizes: at the checkpoint; empty where the run begins anew.
+        folder: the run's folder.
+        sizes: the sizes at the checkpoint; empty if the run begins anew.
 
     Returns:
-        The rows of `metrics.csv` that stay, which now lie in `metrics.kept.csv`; see `write_again`.
+        The rows of `metrics.csv` that stay, which are now in `metrics.kept.csv`; see `write_again`.
     """
     for name in ROWS:
         if (folder / name).is_file():
@@ -57,7 +57,7 @@ def cut_back(folder: Path, sizes: Mapping[str, int]) -> list[dict[str, str]]:
 
 
 def write_again(folder: Path, rows: Iterable[Mapping[str, str]], logger: CSVLogger) -> None:
-    """Hands the rows that stay to a new logger, and lets go of the old file once they are written."""
+    """Gives the rows that stay to a new logger, and deletes the old file once they are written."""
     for row in rows:
         cells = {current_name(name): cell for name, cell in row.items() if cell and name != "step"}
         values: dict[str, Tensor | float] = {name: float(cell) for name, cell in cells.items()}
@@ -74,15 +74,17 @@ def _rows(file: Path) -> list[dict[str, str]]:
 
 
 def csv_logger(folder: Path, rows: Sequence[Mapping[str, str]] = ()) -> CSVLogger:
-    """Writes `metrics.csv` into the folder, behind the rows that are there of a run that goes on."""
+    """Makes a logger that writes `metrics.csv` into the folder, after the rows of a resumed run."""
     logger = CSVLogger(save_dir=str(folder), name="", version="", flush_logs_every_n_steps=20)
-    logger._experiment = _KeepsRows(log_dir=logger.log_dir)
+    logger._experiment = _KeepsRows(  # pyright: ignore[reportPrivateUsage]
+        log_dir=logger.log_dir
+    )
     write_again(folder, rows, logger)
     return logger
 
 
 class _KeepsRows(ExperimentWriter):
-    """Lightning's writer; but where a column is new, the file is replaced by one that is whole."""
+    """Lightning's writer, but if a column is new, the file is replaced atomically."""
 
     def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
         lines = io.StringIO(newline="")
@@ -94,16 +96,16 @@ class _KeepsRows(ExperimentWriter):
 
 
 def wandb_logger(project: str, folder: str) -> WandbLogger:
-    """A W&B run: online where a key is at hand, offline otherwise, with one line on how to sync it later.
+    """Makes a logger of W&B: online if there is a key, offline otherwise, with one line on how to sync it later.
 
-    A run that goes on keeps its identity, so that W&B shows one.
+    A resumed run keeps its identity, so that W&B shows one run.
 
     Args:
-        project: W&B's project.
-        folder: the run's folder; W&B writes into `wandb/` there.
+        project: the project at W&B.
+        folder: the run's folder, where W&B writes into `wandb/`.
     """
     mode = os.environ.get("WANDB_MODE")
-    # Lightning writes dryrun there for the jobs of a sweep after an offline one.
+    # Lightning sets dryrun for the jobs of a sweep after an offline one.
     offline = mode in ("offline", "dryrun") if mode else not has_key()
     os.environ.setdefault("WANDB_SILENT", "true")
     if offline:
@@ -117,12 +119,13 @@ def wandb_logger(project: str, folder: str) -> WandbLogger:
         id=_identity(Path(folder)),
         resume="allow",
     )
-    logger._wandb_init.pop("anonymous", None)  # an argument that W&B no longer knows, and complains of
+    # W&B no longer knows this argument, and warns about it.
+    logger._wandb_init.pop("anonymous", None)  # pyright: ignore[reportPrivateUsage]
     return logger
 
 
 def _identity(folder: Path) -> str:
-    """W&B's name of the run: drawn once, and kept in the run's folder."""
+    """Returns W&B's id of the run, which is chosen once and kept in the run's folder."""
     file = folder / ".wandb-id"
     if not file.is_file():
         folder.mkdir(parents=True, exist_ok=True)
@@ -131,14 +134,14 @@ def _identity(folder: Path) -> str:
 
 
 def close(loggers: Iterable[Logger]) -> None:
-    """Ends W&B's run, so that the next job of a sweep gets one of its own."""
+    """Ends W&B's run, so that the next job of a sweep gets its own."""
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             wandb.finish()
 
 
 def has_key() -> bool:
-    """Whether there is a key for W&B, in the environment or in `.netrc`."""
+    """Returns whether there is a key for W&B, in the environment or in `.netrc`."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     try:

@@ -1,10 +1,10 @@
-"""The LightningModule: it only orders the calls of one iteration (Algorithm 2)."""
+"""The LightningModule, which puts the steps of an iteration in order (Algorithm 2)."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -35,12 +35,12 @@ from cgpo.types import Prompt, Rollout, TrainingBatch, Verdicts
 
 OptimizerFactory = Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
 LEARNING_RATE = 1e-5
-"""Of AdamW where nobody says: for a model of some hundred million parameters, and far too little for a tiny one."""
+"""AdamW's default, for a model of some hundred million parameters; a tiny model needs far more."""
 
 
 @dataclass(frozen=True)
 class PendingRollout:
-    """A task's responses, with their rewards, while its judges are still at work."""
+    """A task's responses with their rewards, while the judges are still working."""
 
     rollout: Rollout
     reward: Tensor
@@ -49,7 +49,7 @@ class PendingRollout:
 
 @dataclass(frozen=True)
 class JudgedRollout:
-    """A task's batch as its optimizer sees it, with what its gradient needs."""
+    """A task's batch as its optimizer sees it, with the inputs of its gradient."""
 
     rollout: Rollout
     inputs: UpdateInputs
@@ -60,7 +60,7 @@ class CGPOModule(LightningHooks):
     """CGPO on many tasks: every task's gradient at the same weights, then one optimizer step.
 
     Lightning's trainer runs it like any other module, with Lightning's callbacks, loggers and checkpoints. Metrics go
-    to the trainer's loggers; where prompts for validation are given, held-out numbers can be monitored under
+    to the trainer's loggers. If there are prompts for validation, held-out numbers can be monitored under
     `eval/<task>/success`, `eval/<task>/reward` and so on.
 
     Example:
@@ -77,17 +77,18 @@ class CGPOModule(LightningHooks):
 
     Args:
         policy: what is trained.
-        tasks: in a fixed order.
-        update: the constrained step; by default one step an update on micro-batches of 8192 tokens.
+        tasks: the tasks, in a fixed order.
+        update: the constrained step; by default one step per update, on micro-batches of 8192 tokens.
         weight_optimizer: makes the torch optimizer of parameter groups: the policy's, and the critic's if there is one;
             by default AdamW.
-        schedule: factor of the learning rate after so many updates; by default `WarmupCosine` over the trainer's steps.
-        seed: of the run; every random number is derived from it.
-        learning_rate: of AdamW, at its highest, where there is no `weight_optimizer`.
-        clip_norm: the gradient's largest norm, the critic's apart from the policy's; `None` leaves it.
-        baseline_responses: where they come from, `golden` or `sampled`, see `BaselineCache`.
-        mixed: where models are sharded, compute in bfloat16 on weights in full precision.
-        reference: `π_ref`, where it is to stay where it is, and whole; by default the policy as it is now, beside it.
+        schedule: returns the factor of the learning rate after so many updates; by default `WarmupCosine` over the
+            trainer's steps.
+        seed: the seed of the run, from which every random number is derived.
+        learning_rate: the highest learning rate of AdamW, if there is no `weight_optimizer`.
+        clip_norm: the largest norm of the gradient, separately for policy and critic; `None` for no limit.
+        baseline_responses: where baseline responses come from, `golden` or `sampled`, see `BaselineCache`.
+        mixed: whether sharded models compute in bfloat16 on weights in full precision.
+        reference: `π_ref`, if it is to stay on its device and unsharded; by default a copy of the policy as it is now.
 
     Raises:
         UserError: a task has no prompt that the policy can read, or two have one name.
@@ -130,29 +131,29 @@ class CGPOModule(LightningHooks):
         self._offsets = {e.name: offset for e, offset in zip(self.experts, accumulate(sizes, initial=0), strict=False)}
 
     def configure_model(self) -> None:
-        """Finds out who shares the batch, and leaves each process its piece where models are sharded."""
+        """Finds the processes that share the batch, and shards models over them if they are to be sharded."""
         trainer: Any = self.trainer
         self.processes = self.update.processes = processes_of(trainer)
         if self.processes.peer:
-            self._fall_silent()
+            self._leave_judging_to_first_peer()
         meshes = meshes_of(trainer)
         if meshes is not None and not is_sharded(self.model):
             rewards = [model for expert in self.experts for model in models_of(expert.reward)]
-            own_prompts = [self.model, self.critic, None if self._reference_stays else self.reference.model]
-            shard_all([model for model in own_prompts if model is not None], rewards, meshes, self.mixed)
+            own = [self.model, self.critic, None if self._reference_stays else self.reference.model]
+            shard_all([model for model in own if model is not None], rewards, meshes, self.mixed)
 
     def on_fit_start(self) -> None:
-        """Puts the reference beside the policy; it is no submodule, so that no checkpoint carries it."""
+        """Moves the reference to the policy's device; it is no submodule, so that no checkpoint contains it."""
         if not self._reference_stays:
             torch.nn.Module.to(self.reference.model, self.device)
 
     def training_step(self, batch: Batch) -> None:
-        """One iteration: prompts ─▶ rollout ─▶ reward ─▶ verdicts ─▶ objective, for every task; then one step.
+        """Does one iteration: prompts ─▶ rollout ─▶ reward ─▶ verdicts ─▶ objective, for every task; then one step.
 
-        All tasks draw first, so that one task's judges work while the next task's responses are generated; then each
-        task's gradient is added to the policy's at the same weights. Only one task's graph is alive at a time. Nothing
-        waits for a verdict that can be done without it. Of several processes each draws, judges and differentiates its
-        own prompts of each task's batch; the objective is of the whole batch.
+        All tasks roll out first, so that one task's judges work while the next task's responses are generated. Then
+        each task's gradient is added to the policy's, at the same weights. Only one task's graph is alive at a time.
+        Nothing waits for a verdict that can be done without it. Each of several processes rolls out, judges and
+        differentiates its own prompts of each task's batch; the objective is that of the whole batch.
         """
         optimizer: Any = self.optimizers()
         optimizer.zero_grad()
@@ -181,7 +182,7 @@ class CGPOModule(LightningHooks):
     def roll_out(self, expert: Expert, prompts: Sequence[Prompt]) -> PendingRollout:
         """Rolls out this process's part of a task's prompts, sends it to the judges, and scores it meanwhile.
 
-        The prompts' baseline responses, where they are new, are on their way to the judges before that.
+        New baseline responses of these prompts are sent to the judges before.
         """
         own_prompts = self.own_prompts(expert, prompts)
         self.prepare_baselines(expert, list(own_prompts.values()))
@@ -196,19 +197,19 @@ class CGPOModule(LightningHooks):
         return PendingRollout(rollout, reward, verdicts)
 
     def own_prompts(self, expert: Expert, prompts: Sequence[Prompt]) -> dict[int, Prompt]:
-        """This process's part of a task's batch, by place."""
+        """Returns this process's part of a task's batch, by its index in the whole batch."""
         places = self.processes.places(len(prompts), self._offsets[expert.name])
         return {place: prompts[place] for place in places}
 
     def prepare_baselines(self, expert: Expert, prompts: Sequence[Prompt]) -> None:
-        """Draws and scores baseline responses that are new, and sends them to the judges; all processes together."""
+        """Samples and scores new baseline responses, and sends them to the judges; all processes together."""
         baselines = self.baselines[expert.name]
         if self.processes.any(baselines.lacks(prompts)):
             with self.stage("baselines", expert):
                 baselines.make(prompts)
 
     def collect(self, expert: Expert, pending: PendingRollout) -> JudgedRollout:
-        """Waits for a task's verdicts, and gathers what its optimizer sees."""
+        """Waits for a task's verdicts, and puts together what its optimizer sees."""
         rollout = pending.rollout
         self.prepare_baselines(expert, rollout.prompts)
         with self.stage("reference", expert):
@@ -224,7 +225,7 @@ class CGPOModule(LightningHooks):
         return JudgedRollout(rollout, inputs, training_batch)
 
     def refresh_batch(self, expert: Expert, judged: JudgedRollout) -> JudgedRollout:
-        """The same responses at the weights of now."""
+        """Returns the same batch at the current weights."""
         with self.stage("update", expert):
             training_batch = self.update.refresh(self.policy, judged.inputs, judged.training_batch)
             return replace(judged, training_batch=training_batch)
@@ -245,7 +246,7 @@ class CGPOModule(LightningHooks):
         self.notify("on_objective", expert, objective)
 
     def clip_and_average(self) -> None:
-        """Adds up the processes' gradients and cuts them; where a number was not finite there is no gradient at all."""
+        """Adds up the processes' gradients and clips them; if a number was not finite, there is no gradient at all."""
         models = [model for model in (self.model, self.critic) if model is not None]
         if not self.problems:
             norms = [reduce_gradient(model, self.processes, self.clip_norm) for model in models]
@@ -256,7 +257,7 @@ class CGPOModule(LightningHooks):
                 model.zero_grad(set_to_none=True)
 
     def configure_optimizers(self) -> Any:
-        """The policy's optimizer and its learning-rate schedule, stepped once an update."""
+        """Makes the policy's torch optimizer and its learning-rate schedule, which step once an update."""
         groups = [
             {"params": of_mesh} for of_mesh in group_by_mesh(p for p in self.model.parameters() if p.requires_grad)
         ]
@@ -267,8 +268,8 @@ class CGPOModule(LightningHooks):
         schedule = self._schedule or whole_run(self.trainer)
         return [optimizer], [torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)]
 
-    def _fall_silent(self) -> None:
-        """Leaves the judging to the first of tensor-parallel peers, who has the same samples."""
+    def _leave_judging_to_first_peer(self) -> None:
+        """Asks no judges here, since the first of the tensor-parallel peers has the same samples."""
         for model in (model for expert in self.experts for model in expert.panel.models):
             torch.nn.Module.to(model, "cpu")
         self.experts = tuple(
@@ -280,8 +281,8 @@ class CGPOModule(LightningHooks):
         return {e.name: BaselineCache(e, self.reference, self.seed, self.baseline_responses) for e in self.experts}
 
     @contextmanager
-    def stage(self, name: str, expert: Expert | None = None) -> Iterator[None]:
-        """Times a stage, of one task or of all (`None`), and tells the observers."""
+    def stage(self, name: str, expert: Expert | None = None) -> Generator[None]:
+        """Times a stage, of one task or of all (`None`), and notifies the observers."""
         self.notify("on_stage_start", name, expert)
         start = time.perf_counter()
         yield

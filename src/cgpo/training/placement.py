@@ -1,4 +1,4 @@
-"""The models of a run over its processes: which of them lie in pieces, and which are left as they are."""
+"""Distributes the models of a run over its processes."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from cgpo.models.pretrained import is_on_meta_device
 from cgpo.models.quantization import is_quantized
 
 
-def weights_of(model: nn.Module) -> dict[str, Any]:
-    """A model's weights by name, to `fill` its pieces from; none where it is only described."""
+def loaded_weights(model: nn.Module) -> dict[str, Any]:
+    """Returns a model's weights by name, to `fill_shards` from; none if they are on the meta device."""
     return {} if is_on_meta_device(model) else model.state_dict()
 
 
-def reserve(model: nn.Module) -> None:
-    """Gives the weights of a described model addresses, in place; other models are left alone.
+def allocate(model: nn.Module) -> None:
+    """Allocates weights on the meta device on the CPU, in place; other models are left unchanged.
 
-    The memory behind them is taken only where something is written, and so only as much as the pieces are.
+    The memory is used only where something is written, so only as much as the shards need.
     """
     if not is_on_meta_device(model):
         return
     named = dict(model.named_parameters(remove_duplicate=False))
     first = {id(parameter): name for name, parameter in reversed(named.items())}
     model.to_empty(device="cpu")
-    for name, parameter in named.items():  # weights that two layers share are two by now
+    for name, parameter in named.items():  # weights that two layers share have become two
         if (original := first[id(parameter)]) != name:
             owner, _, own_name = name.rpartition(".")
             setattr(model.get_submodule(owner), own_name, model.get_parameter(original))
 
 
-def fill(model: nn.Module, weights: Mapping[str, Any]) -> None:
-    """Gives all pieces of a model the weights that the first process has read; all processes together.
+def fill_shards(model: nn.Module, weights: Mapping[str, Any]) -> None:
+    """Fills all shards of a model with the weights that the first process has read; all processes together.
 
     Args:
-        model: in pieces.
-        weights: whole, see `weights_of`; of the first process they count.
+        model: the sharded model.
+        weights: the full weights, see `loaded_weights`; only those of the first process are used.
     """
     options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
     set_model_state_dict(model, dict(weights), options=options)
@@ -49,26 +49,26 @@ def fill(model: nn.Module, weights: Mapping[str, Any]) -> None:
 
 
 def shard_all(own: Iterable[nn.Module], frozen: Iterable[nn.Module], meshes: tuple[Any, Any], mixed: bool) -> None:
-    """Leaves each process its piece of every model, in place.
+    """Shards every model over the processes, in place.
 
     Args:
-        own: the policy, its critic and the reference: their matrices are cut over tensor-parallel peers, too. The
-            first process has read their weights; in the others they may be only described.
-        frozen: reward models; one that was put on another kind of device than the policy, or quantised, stays whole.
-            Judges' models are no part of this: they work in threads, at times of their own.
-        meshes: of the processes that share the batch, and of the tensor-parallel peers.
-        mixed: the policy's own models compute in bfloat16.
+        own: the policy, its critic and the reference, whose matrices are split over tensor-parallel peers, too. The
+            first process has read their weights; in the others they may be on the meta device.
+        frozen: reward models; one on another kind of device than the policy, or a quantized one, is not sharded.
+            Judges' models are not among them, for they work in threads, at any time.
+        meshes: the meshes of the processes that share the batch, and of the tensor-parallel peers.
+        mixed: whether the policy's own models compute in bfloat16.
     """
     data, peers = meshes
     for model in own:
         if isinstance(model, AdaptersDisabled):  # the policy's own weights
             continue
-        weights = weights_of(model)
-        reserve(model)
+        weights = loaded_weights(model)
+        allocate(model)
         if peers.size() > 1:
             split_matrices(model, peers)
         shard(model, data, mixed)
-        fill(model, weights)
+        fill_shards(model, weights)
     for model in frozen:
         beside = next(model.parameters()).device.type == data.device_type
         if beside and not is_sharded(model) and not is_quantized(model):

@@ -1,4 +1,4 @@
-"""A signal to end: noted, and obeyed once all processes have come to the end of an update."""
+"""Notes a signal to end, which is obeyed once all processes have finished an update."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 from cgpo.progress import say
 
 NAMES: Mapping[int, str] = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
-"""The signals that ask for an end, as a person calls them."""
+"""The signals that ask a run to end, by the names that a person knows."""
 
 
 class PreemptedError(Exception):
-    """The run was told to end, and its state is saved; the message says where.
+    """A signal asked the run to end, and its state has been saved; the message says where.
 
     Args:
         message: what was done.
-        number: the signal that ended it.
+        number: the signal that ended the run.
     """
 
     def __init__(self, message: str, number: int = signal.SIGTERM) -> None:
@@ -28,7 +28,7 @@ class PreemptedError(Exception):
 
     @property
     def status(self) -> int:
-        """What a command ends with that the signal ended, as shells have it."""
+        """The exit status of a command that the signal ended, by the convention of shells."""
         return 128 + self.number
 
 
@@ -41,24 +41,24 @@ class EndSignal:
 
     @property
     def received(self) -> bool:
-        """Whether there was one."""
+        """Whether a signal was received."""
         return self.number is not None
 
     def listen(self) -> None:
-        """Takes the signals from whoever has them now."""
+        """Replaces the current handlers of the signals."""
         self._before = {number: signal.signal(number, self._note) for number in NAMES}
 
     def ignore(self) -> None:
-        """Gives them back."""
+        """Restores the previous handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and self.number == signal.SIGINT:
-            # Whoever presses it twice does not want to wait for an update's end.
+            # A second Ctrl-C means: do not wait for the end of the update.
             self._before[number](number, frame)
         self.number = number
         if number == signal.SIGINT:
-            with suppress(RuntimeError):  # it came in the middle of another line
+            with suppress(RuntimeError):  # the signal came in the middle of another line
                 say("Ctrl-C: the run ends after this update and is saved; once more stops it at once", important=True)

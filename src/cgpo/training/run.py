@@ -1,4 +1,4 @@
-"""A run of training from its first update to its folder: whoever made the parts, a configuration or a notebook."""
+"""A run of training from its first update to its folder, for the command line and for Python."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cgpo.training.module import CGPOModule
 from cgpo.training.summary import summarise, write_summary
 
 POLICY, SUMMARY = "policy", "summary.json"
-"""What a run leaves at its end, in its folder."""
+"""What a run leaves in its folder at its end."""
 
 
 @dataclass(frozen=True)
@@ -30,18 +30,18 @@ class TrainingRun:
     """The parts of a run.
 
     Attributes:
-        folder: of the run.
+        folder: the run's folder.
         module: what is trained.
-        updates: of the whole run.
-        hardware: on what.
-        device: that this process trains on.
-        callbacks: by name; one of them logs metrics, and one evaluates.
-        loggers: where metrics go, of the process that writes files.
-        threads: of torch, or `auto` to measure.
-        done: updates that were done before.
+        updates: the number of updates of the whole run.
+        hardware: the hardware that it is trained on.
+        device: the device of this process.
+        callbacks: the callbacks by name; one of them logs metrics, and one evaluates.
+        loggers: where metrics go; empty in processes that write no files.
+        threads: the number of torch's threads, or `auto` to measure.
+        done: the number of updates that were done before.
         first: whether this process writes the run's files.
-        seconds: what was made for the run before it began → wall-clock seconds.
-        began: when the run did, as `time.perf_counter` has it.
+        seconds: the wall-clock seconds that were spent before the run, by what was made.
+        began: when the run began, by `time.perf_counter`.
     """
 
     folder: Path
@@ -58,13 +58,13 @@ class TrainingRun:
     began: float = field(default_factory=time.perf_counter)
 
     def complete(self) -> dict[str, Any] | None:
-        """Trains, and leaves the policy and the summary in the folder.
+        """Trains, and writes the policy and the summary into the folder.
 
         Returns:
             The content of `summary.json`; `None` in processes beside the first.
 
         Raises:
-            PreemptedError: the run was told to end, and is saved.
+            PreemptedError: a signal asked the run to end, and it has been saved.
         """
         module, hardware = self.module, self.hardware
         try:

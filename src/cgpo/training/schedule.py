@@ -1,4 +1,4 @@
-"""The learning rate over a run, as a factor of its highest value."""
+"""The schedule of the learning rate, as a factor of its highest value."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class WarmupCosine:
     """Rises linearly over the warm-up steps, then falls along a cosine to a share of the highest value.
 
     Attributes:
-        steps: all steps of the run.
-        warmup_steps: steps of the rise.
+        steps: the number of steps of the run.
+        warmup_steps: the number of steps of the rise.
         final_factor: the factor at the end; 1 keeps the rate constant.
     """
 
@@ -27,7 +27,7 @@ class WarmupCosine:
     final_factor: float = 0.1
 
     def __call__(self, step: int) -> float:
-        """The factor of the step-th step, from 0."""
+        """Returns the factor of the step-th step, from 0."""
         if step < self.warmup_steps:
             return (step + 1) / self.warmup_steps
         progress = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
@@ -38,16 +38,16 @@ class WarmupCosine:
 def whole_run(
     trainer: Trainer, warmup_steps: int = WARMUP_STEPS, final_factor: float = FINAL_FACTOR
 ) -> Callable[[int], float]:
-    """The schedule over all steps of a trainer; the highest rate throughout where these never end.
+    """Makes the schedule over all steps of a trainer, or of the highest rate throughout if these never end.
 
     Args:
-        trainer: about to begin.
-        warmup_steps: steps of the rise.
+        trainer: the trainer, before its first step.
+        warmup_steps: the number of steps of the rise.
         final_factor: the factor at the end.
     """
     steps = trainer.max_steps if trainer.max_steps > 0 else trainer.estimated_stepping_batches
     if math.isinf(steps):
         return WarmupCosine(1, warmup_steps, 1.0)
     schedule = WarmupCosine(int(steps), warmup_steps, final_factor)
-    # A function, which torch does not store with the scheduler: a longer run that goes on has the longer schedule.
+    # torch does not store a function with the scheduler, so a run that continues for longer has the longer schedule.
     return lambda step: schedule(step)

@@ -1,4 +1,4 @@
-"""The prompts of each update."""
+"""Chooses the prompts of each update."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from cgpo.types import Prompt
 
 
 def batch_at(prompts: Sequence[Prompt], batch_size: int, seed: int, step: int, task: str = "") -> tuple[Prompt, ...]:
-    """The prompts of one step.
+    """Returns the prompts of one step.
 
-    The steps walk through the prompts epoch by epoch, each epoch in an order of its own and without replacement; a
-    batch that reaches an epoch's end takes the rest from the next.
+    The steps go through the prompts epoch by epoch, each epoch in its own order and without replacement; a batch that
+    reaches the end of an epoch takes the rest from the next.
 
     Args:
         prompts: the task's prompts, at least one.
@@ -46,7 +46,7 @@ class Batch(dict[str, Sequence[Prompt]]):
     """Prompts by task."""
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
-        """Itself: prompts are text, there is nothing to move to a device."""
+        """Returns the batch itself, since prompts are text."""
         return self
 
 
@@ -55,8 +55,8 @@ class Steps(Dataset[Batch]):
 
     Args:
         experts: the tasks.
-        updates: how many there are.
-        seed: of the run.
+        updates: the number of updates.
+        seed: the seed of the run.
     """
 
     def __init__(self, experts: Sequence[Expert], updates: int, seed: int) -> None:
@@ -65,19 +65,19 @@ class Steps(Dataset[Batch]):
         self.seed = seed
 
     def __len__(self) -> int:
-        """The number of updates."""
+        """Returns the number of updates."""
         return self.updates
 
     def __getitem__(self, step: int) -> Batch:
-        """`B` prompts of each task."""
+        """Returns `B` prompts of each task."""
         return Batch({e.name: batch_at(e.prompts, e.batch_size, self.seed, step, e.name) for e in self.experts})
 
     def loader(self, done: int = 0) -> DataLoader[Any]:
-        """In order, one update an item, without those that are done; as long as with them, for Lightning counts so."""
-        return DataLoader(self, batch_size=None, sampler=_Rest(done, self.updates), collate_fn=as_it_is)
+        """Loads the updates in order, without those that are done; its length includes them, as Lightning counts."""
+        return DataLoader(self, batch_size=None, sampler=_RemainingUpdates(done, self.updates), collate_fn=unchanged)
 
 
-class _Rest(Sampler[int]):
+class _RemainingUpdates(Sampler[int]):
     def __init__(self, done: int, updates: int) -> None:
         self._done = done
         self._updates = updates
@@ -89,6 +89,6 @@ class _Rest(Sampler[int]):
         return iter(range(self._done, self._updates))
 
 
-def as_it_is(batch: Any) -> Any:
-    """Prompts are not put together into tensors."""
+def unchanged(batch: Any) -> Any:
+    """Returns a batch as it is, since prompts are not collated into tensors."""
     return batch

@@ -1,4 +1,4 @@
-"""How several devices train one policy: Lightning's strategies, with the constrained step's own needs."""
+"""Lightning's strategies for several devices, adapted to the constrained step."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from cgpo.distributed.rendezvous import Rendezvous
 
 
 class Replicated(DDPStrategy):
-    """Each device has a whole copy; the step itself adds up gradients, once an update.
+    """Keeps a full copy on each device; the step itself adds up gradients, once an update.
 
-    DDP's wrapper would add them up in each backward pass, of which devices have different numbers here: their responses
+    DDP's wrapper would add them up in each backward pass, and devices have different numbers of these: their responses
     differ in length, and some have none that counts.
     """
 
@@ -24,17 +24,17 @@ class Replicated(DDPStrategy):
         return model
 
     def _register_ddp_hooks(self) -> None:
-        """There is no wrapper to hook into."""
+        """Does nothing, since there is no wrapper."""
 
 
 def strategy_of(name: str, devices: int, nodes: int, tensor_parallel: int) -> Any:
-    """What `lightning.Trainer` takes as its strategy.
+    """Returns what `lightning.Trainer` takes as its strategy.
 
     Args:
         name: `single`, `ddp` or `fsdp`.
-        devices: processes of a machine.
-        nodes: machines.
-        tensor_parallel: processes that share one copy's matrices.
+        devices: the number of processes of a machine.
+        nodes: the number of machines.
+        tensor_parallel: the number of processes that share one copy's matrices.
     """
     if name == "single":
         return "auto"
@@ -45,7 +45,7 @@ def strategy_of(name: str, devices: int, nodes: int, tensor_parallel: int) -> An
 
 
 def processes_of(trainer: Trainer) -> Processes:
-    """Who shares the batch, once the trainer's processes have met."""
+    """Returns the processes that share the batch, once the trainer's processes are connected."""
     strategy = trainer.strategy
     if isinstance(strategy, ModelParallelStrategy):
         data, peers = strategy.device_mesh["data_parallel"], strategy.device_mesh["tensor_parallel"]
@@ -63,7 +63,7 @@ def processes_of(trainer: Trainer) -> Processes:
 
 
 def meshes_of(trainer: Trainer) -> tuple[Any, Any] | None:
-    """The data-parallel and the tensor-parallel mesh, where models are to lie in pieces."""
+    """Returns the data-parallel and the tensor-parallel mesh, or `None` if models are not sharded."""
     strategy = trainer.strategy
     if not isinstance(strategy, ModelParallelStrategy):
         return None
@@ -71,55 +71,55 @@ def meshes_of(trainer: Trainer) -> tuple[Any, Any] | None:
 
 
 class Joined(ClusterEnvironment):
-    """Tells Lightning of processes that have met already.
+    """Describes processes to Lightning that are connected already.
 
     Args:
-        taken: this process's seat.
-        devices: processes of a machine.
+        rendezvous: this process's place among them.
+        devices: the number of processes of a machine.
     """
 
-    def __init__(self, taken: Rendezvous, devices: int) -> None:
-        self._taken = taken
+    def __init__(self, rendezvous: Rendezvous, devices: int) -> None:
+        self._rendezvous = rendezvous
         self._devices = devices
 
     @property
     def creates_processes_externally(self) -> bool:
-        """Always."""
+        """True: a launcher has made the processes."""
         return True
 
     @property
     def main_address(self) -> str:
-        """Not asked for any more."""
+        """Not used, since the processes are connected."""
         return "127.0.0.1"
 
     @property
     def main_port(self) -> int:
-        """Not asked for any more."""
+        """Not used, since the processes are connected."""
         return 0
 
     @staticmethod
     def detect() -> bool:
-        """Never by itself."""
+        """Returns false: Lightning must not choose this environment by itself."""
         return False
 
     def world_size(self) -> int:
-        """All processes."""
-        return self._taken.size
+        """Returns the number of processes."""
+        return self._rendezvous.size
 
     def set_world_size(self, size: int) -> None:
-        """It is known."""
+        """Does nothing, since the value is known."""
 
     def global_rank(self) -> int:
-        """Among all."""
-        return self._taken.rank
+        """Returns this process's rank among all."""
+        return self._rendezvous.rank
 
     def set_global_rank(self, rank: int) -> None:
-        """It is known."""
+        """Does nothing, since the value is known."""
 
     def local_rank(self) -> int:
-        """Among those of the machine."""
-        return self._taken.local_rank
+        """Returns this process's rank on its machine."""
+        return self._rendezvous.local_rank
 
     def node_rank(self) -> int:
-        """Of the machine."""
-        return self._taken.rank // self._devices
+        """Returns the rank of the machine."""
+        return self._rendezvous.rank // self._devices

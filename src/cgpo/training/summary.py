@@ -1,4 +1,4 @@
-"""What a run came to: numbers for programs, a table and a few sentences for people."""
+"""The summary of a run: numbers for programs, a table and a few sentences for people."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from cgpo.evaluation.held_out import Evaluation
 from cgpo.files import write_atomically
 
 HACKED_BY = 0.05
-"""A fall of the success rate, beside a risen reward, that is called reward hacking."""
+"""The fall of the success rate, while the reward rises, that is called reward hacking."""
 
 
 def summarise(
     results: Mapping[str, Mapping[str, Evaluation]], seconds: Mapping[str, float], **facts: Any
 ) -> dict[str, Any]:
-    """The content of `summary.json`.
+    """Returns the content of `summary.json`.
 
     Args:
-        results: task → `before` and `after` → evaluation.
-        seconds: stage → wall-clock seconds.
-        **facts: seed, optimizer, judges and the like, kept as they are.
+        results: for each task the evaluations by label, `before` and `after` among them.
+        seconds: the wall-clock seconds of each stage.
+        **facts: seed, optimizer, judges and so on, which are kept as they are.
     """
     tasks = {
         task: {label: asdict(e) for label, e in labelled.items() if label != "during"}
@@ -40,7 +40,7 @@ def summarise(
 
 
 def findings(tasks: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """One sentence a task that says what happened to reward and success, and one for the whole."""
+    """Returns a sentence per task on what happened to reward and success, and one for the whole."""
     sentences: list[str] = []
     hacked: list[str] = []
     for task, labelled in tasks.items():
@@ -69,9 +69,9 @@ def _verb(before: float, after: float) -> str:
 
 
 def summary_view(summary: Mapping[str, Any]) -> RenderableType:
-    """The table at the end of a run, with its further measures and its findings below.
+    """Makes the table at the end of a run, with its further measures and its findings below.
 
-    Every judge has a row of its own, so that no name is broken on a screen of 80 columns.
+    Every judge has its own row, so that no name is broken on a screen of 80 columns.
     """
     table = Table(title="held-out prompts, before → after", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("task, judge", no_wrap=True)
@@ -91,6 +91,8 @@ def summary_view(summary: Mapping[str, Any]) -> RenderableType:
         [f"{task} {_change(labelled, name)}" for task, labelled in summary["tasks"].items()] for name in measures
     ]
     lines = [f"{name}: {', '.join(changed)}" for name, changed in zip(measures, changes, strict=True)]
+    missing = {reason for labelled in summary["tasks"].values() if (reason := labelled["after"].get("kl_missing"))}
+    lines += [f"no KL divergence: {reason}" for reason in sorted(missing)]
     return Group(table, *(Text(line) for line in [*lines, *summary["findings"]]))
 
 
@@ -104,5 +106,5 @@ def _number(value: float | None) -> str:
 
 
 def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
-    """Writes JSON atomically: the file is there whole, or not at all."""
+    """Writes the summary as JSON, atomically."""
     write_atomically(path, json.dumps(summary, indent=2, allow_nan=False))

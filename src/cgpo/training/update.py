@@ -1,10 +1,11 @@
-"""The constrained step of one task: its objective, and the gradient of that objective on the policy's weights."""
+"""The constrained step of a task: its objective, and the gradient of that objective on the policy's weights."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from cgpo.policy.logprobs import Responses, baseline_responses, require_packing,
 from cgpo.protocols import Policy
 from cgpo.tasks.baseline_responses import BaselineResponse, rewards_of, satisfied_of
 from cgpo.tasks.expert import Expert
+from cgpo.tensors import int_list
 from cgpo.training.forward_passes import accumulate, critic_pass, policy_pass, token_values
 from cgpo.types import Baseline, Objective, Outcome, Rollout, TrainingBatch, Verdict, Verdicts
 
@@ -40,14 +42,14 @@ class UpdateInputs:
 
 @dataclass(frozen=True)
 class Forward:
-    """What forward passes say of a batch, without gradients.
+    """The results of forward passes on a batch, without gradients.
 
     Attributes:
         current: `[N, T]` token log-probabilities under the current policy.
-        reference: `[N, T]` under the reference.
-        baseline: `[B, T']` of the baseline responses under the current policy; `[B, 1]` where nobody asks for them.
+        reference: `[N, T]` token log-probabilities under the reference.
+        baseline: `[B, T']` those of the baseline responses under the current policy; `[B, 1]` if they are not needed.
         baseline_mask: `[B, T']` bool.
-        values: `[N, T]` of the critic, where there is one.
+        values: `[N, T]` the critic's values, if there is a critic.
     """
 
     current: Tensor
@@ -61,22 +63,22 @@ class Forward:
 class ConstrainedUpdate:
     """Differentiates a task's objective in two parts, so that micro-batches change nothing.
 
-    An objective is a function of the batch's log-probabilities alone (and of a critic's values, where there is one).
-    First it is differentiated by those, all at once and for the task's whole batch: one number a token. Then the
-    policy is run again, micro-batch by micro-batch, and each token's log-probability is differentiated by the weights,
-    times its number. That is the chain rule: the result is the same however the batch is cut, for any objective.
+    An objective is a function of the batch's log-probabilities only (and of a critic's values, if there is one). First
+    it is differentiated by those, all at once and for the task's whole batch, which gives one number per token. Then
+    the policy is run again, micro-batch by micro-batch, and each token's log-probability is differentiated by the
+    weights, times its number. By the chain rule the result is the same however the batch is divided, for any objective.
     Responses whose numbers are all 0 cost nothing.
 
     Attributes:
-        max_tokens: budget of one micro-batch, in tokens with padding.
-        recompute_logprobs: take the current policy's log-probabilities from a forward pass of their own instead of
-            from the sampler: for samplers whose numbers differ from the policy's.
-        packing: run the policy on rows of several responses without padding between them; a gain where attention takes
-            time in proportion to each response (flash attention), a loss where it does not.
-        epochs: steps that are taken on each rollout; the paper's optimizers take one.
-        critic_learning_rate: of the critic, for objectives that need values; `None` for no critic.
+        max_tokens: the most tokens of a micro-batch, including padding.
+        recompute_logprobs: whether the current policy's log-probabilities come from a forward pass of their own instead
+            of the sampler, for samplers whose numbers differ from the policy's.
+        packing: whether the policy is run on rows of several responses without padding between them. That is faster if
+            attention takes time in proportion to each response (flash attention), and slower if it does not.
+        epochs: the number of steps on each rollout; the paper's optimizers take one.
+        critic_learning_rate: the critic's learning rate, for objectives that need values; `None` for no critic.
         critic: the value function, once there is a policy to copy.
-        processes: those that share the batch.
+        processes: the processes that share the batch.
 
     Raises:
         UserError: a setting is out of its range.
@@ -95,10 +97,10 @@ class ConstrainedUpdate:
             raise UserError(f"update.epochs is {self.epochs}: it must be a whole number of at least 1")
 
     def attach(self, policy: CausalPolicy) -> Critic | None:
-        """Makes the critic from the policy's weights, where one is wanted, and answers it.
+        """Makes the critic from the policy's weights, if one is wanted, and returns it.
 
         Raises:
-            UserError: rows are to be packed, and the policy would read them as one text.
+            UserError: rows are to be packed, but the policy would read them as one text.
         """
         if self.packing and not is_on_meta_device(policy.model):  # then the process that has the weights tries it
             require_packing(policy.model)
@@ -199,16 +201,16 @@ class ConstrainedUpdate:
     ) -> tuple[Objective, OptimizerState]:
         """Adds `ρ_l` times the objective's gradient to the weights of the policy, and of the critic.
 
-        Of several processes each adds the part of its own responses: their sum is the gradient.
+        Each of several processes adds the part of its own responses; their sum is the gradient.
 
         Args:
-            policy: whose weights get the gradient.
+            policy: the policy whose weights get the gradient.
             expert: the task.
             inputs: the responses of this process, to `b` prompts.
             training_batch: the task's whole batch, as the optimizer sees it.
-            state: the optimizer's, see `cgpo.optimizer.StatefulOptimizer`.
+            state: the optimizer's state, see `cgpo.optimizer.StatefulOptimizer`.
             backward: runs the backward pass of a scalar (`LightningModule.manual_backward`).
-            rows: `[b]` which rows of the whole batch are this process's; `None` for all.
+            rows: `[b]` the rows of the whole batch that are this process's; `None` for all.
 
         Returns:
             The objective, detached, and the optimizer's next state.
@@ -220,7 +222,7 @@ class ConstrainedUpdate:
         leaves_batch = replace(training_batch, logprobs=own, values=values, baseline=baseline)
         objective, next_state = expert.optimizer.advance(leaves_batch, state)
         leaves = [own, fallback] if values is None else [own, fallback, values]
-        weights = torch.autograd.grad(objective.loss, leaves, allow_unused=True)
+        weights = cast("tuple[Tensor | None, ...]", torch.autograd.grad(objective.loss, leaves, allow_unused=True))
         own_weights = [None if w is None else w if rows is None else w[rows.to(w.device)] for w in weights]
         add = partial(accumulate, max_tokens=self.max_tokens, processes=self.processes, backward=backward)
         logprobs = policy_pass(policy, inputs.temperature, self.packing)
@@ -245,8 +247,8 @@ def _violations(verdicts: Sequence[Verdict]) -> Tensor:
 
 
 def _identity(responses: Responses, shape: tuple[int, int]) -> Tensor:
-    """Within each prompt, the index of the first response with the same tokens; `[B, K]`."""
-    rows = [tuple(ids[keep].tolist()) for ids, keep in zip(responses.ids, responses.mask, strict=True)]
+    """Returns within each prompt the index of the first response with the same tokens; `[B, K]`."""
+    rows = [tuple(int_list(ids[keep])) for ids, keep in zip(responses.ids, responses.mask, strict=True)]
     prompts, copies = shape
     groups = [rows[b * copies : (b + 1) * copies] for b in range(prompts)]
     return torch.tensor([[group.index(row) for row in group] for group in groups], dtype=torch.int64).view(shape)

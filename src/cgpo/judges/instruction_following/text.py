@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import cast
 
 import py3langid  # pyright: ignore[reportMissingTypeStubs]
 
@@ -45,7 +46,7 @@ def language(text: str) -> str | None:
     """Returns the ISO 639-1 code of the text's language, or `None` for a text without letters."""
     if not any(character.isalpha() for character in text):
         return None
-    classify: Callable[[str], tuple[object, float]] = py3langid.classify  # pyright: ignore[reportUnknownMemberType]
+    classify = cast("Callable[[str], tuple[object, float]]", py3langid.classify)  # pyright: ignore[reportUnknownMemberType]
     return str(classify(text)[0])
 
 

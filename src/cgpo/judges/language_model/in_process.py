@@ -6,7 +6,7 @@ import inspect
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -129,7 +129,7 @@ class InProcess:
         width = int(lengths.max())
         input_ids = torch.tensor([[*ids, *[0] * (width - len(ids))] for ids in rendered], device=model.device)
         mask = (torch.arange(width) < lengths[:, None]).to(model.device, torch.long)
-        unique: Callable[..., tuple[Tensor, Tensor]] = torch.unique  # pyright: ignore[reportUnknownMemberType]
+        unique = cast("Callable[..., tuple[Tensor, Tensor]]", torch.unique)  # pyright: ignore[reportUnknownMemberType]
         last, which = unique(lengths - 1, return_inverse=True)
         keep: dict[str, Any] = {"logits_to_keep": last.to(model.device)} if _keeps_logits(model) else {}
         with torch.inference_mode():

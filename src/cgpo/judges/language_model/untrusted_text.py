@@ -127,7 +127,7 @@ def around(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:
 
 
 def _has_chat_template(tokenizer: PreTrainedTokenizerBase) -> bool:
-    return bool(tokenizer.chat_template)  # pyright: ignore[reportUnknownMemberType]
+    return bool(cast("object", tokenizer.chat_template))  # pyright: ignore[reportUnknownMemberType]
 
 
 def _chat_text(tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]], **options: bool) -> str:
@@ -136,8 +136,7 @@ def _chat_text(tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]], 
 
 
 def _name(tokenizer: PreTrainedTokenizerBase) -> str:
-    path: object = tokenizer.name_or_path  # pyright: ignore[reportUnknownMemberType]
-    return str(path)
+    return str(cast("object", tokenizer.name_or_path))  # pyright: ignore[reportUnknownMemberType]
 
 
 @lru_cache(maxsize=16)

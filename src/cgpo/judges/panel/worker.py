@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from functools import partial
+from typing import cast
 
 import torch
 from torch import nn
@@ -230,7 +231,7 @@ _models = SerialThread("judge-models")
 
 
 def _cost(name: str, judge: Judge) -> float:
-    cost: object = judge.cost  # what a person's class has there may be anything
+    cost = cast("object", judge.cost)  # what a person's class has there may be anything
     if not isinstance(cost, int | float) or not math.isfinite(cost):
         raise UserError(f"judge {name}: its cost is {cost!r}: it must be a number")
     return cost

@@ -100,13 +100,14 @@ class Program:
     def _answer(self, sent: list[Any]) -> tuple[Any, list[Any]]:
         while True:
             try:
-                kind, first, second = cast("tuple[Any, Any, Any]", self.link.receive())
+                kind, first, second = cast("tuple[str, Any, Any]", self.link.receive())
                 if kind == "ok":
                     return first, list(second)
                 if kind == "error":
                     error = _exception([str(name) for name in first], str(second))
                     break
-                function: Callable[..., Any] = self.functions[first]
+                number: int = first
+                function = self.functions[number]
                 arguments = [self._decode(a) for a in second]
             except (ValueError, TypeError, IndexError) as problem:
                 raise GoneError(f"malformed answer: {problem}") from None

@@ -1,4 +1,4 @@
-"""What watches a run: metrics, samples, evaluations, alarms, checkpoints; the module knows none of it."""
+"""Callbacks that watch a run: metrics, samples, evaluations, alarms, checkpoints; the module knows none of them."""
 
 from cgpo.training.callbacks.alarm import HackingAlarm
 from cgpo.training.callbacks.baselines import BaselinesAhead

@@ -1,4 +1,4 @@
-"""The hacking alarm in training: what it listens to, what it writes, and whether it stops the run."""
+"""The hacking alarm during training: its signals, its file, and whether it stops the run."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from cgpo.judges.base import Judge
 from cgpo.judges.panel.panel import Panel
 from cgpo.progress import say
 from cgpo.tasks.expert import Expert
+from cgpo.tensors import float_list
 from cgpo.training.observer import Observer
 from cgpo.types import Outcome, Verdict
 
@@ -30,22 +31,22 @@ RIGHT = {Outcome.SATISFIED: True, Outcome.VIOLATED: False}
 
 
 class HackingAlarm(Observer):
-    """Says at an evaluation that a task's learned reward has risen while an independent signal fell.
+    """Warns at an evaluation that a task's learned reward has risen while an independent signal fell.
 
-    Signals: `gold`, the gold judge's success; `judge/<name>`, how often a held-out judge is satisfied, on tasks that
-    it does not constrain; `agreement/<one>_<other>`, how often two of the task's judges say the same. Agreement falls
-    too where a policy that failed two judges learns to satisfy one of them.
+    The signals are `gold`, the gold judge's success; `judge/<name>`, how often a held-out judge is satisfied, on tasks
+    that it does not constrain; and `agreement/<one>_<other>`, how often two of the task's judges agree. Agreement also
+    falls if a policy that violated two judges learns to satisfy one of them.
 
-    When an alarm begins a line is printed; each evaluation at which it holds appends a row to the file: `step`, `task`,
+    When an alarm begins, a line is shown. Each evaluation at which it holds appends a row to the file: `step`, `task`,
     `signal`, `began`, `message`, the numbers of both evaluations (`before`, `after`), the changes in standard errors,
     and as `samples` the responses of the highest reward that the signal finds wrong. `alarm/<task>` is 1 or 0.
 
     Args:
-        path: the file; an empty one says that the run was watched.
-        judges: held-out judges by name, asked at evaluations alone.
-        signals: which kinds of signal to listen to, of `gold`, `judges`, `agreement`.
-        sigmas: standard errors that both changes must exceed.
-        samples: most samples of a row.
+        path: the file; an empty one shows that the run was watched.
+        judges: held-out judges by name, which are asked only at evaluations.
+        signals: the kinds of signal, among `gold`, `judges`, `agreement`.
+        sigmas: the number of standard errors that both changes must exceed.
+        samples: the most samples in a row.
         stop: whether an alarm ends the run.
     """
 
@@ -70,22 +71,22 @@ class HackingAlarm(Observer):
         self._stopped = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The file is there from the start; a run that was ended stays so."""
+        """Makes the file; a run that an alarm has ended stays ended."""
         trainer.should_stop |= self._stopped
         if trainer.is_global_zero:
             self.path.touch()
 
     def on_evaluation(self, module: LightningModule, expert: Expert, label: str, result: Evaluated) -> None:
-        """Takes a reading of every signal, and says what gives alarm; the first of several processes does."""
-        fired = module.trainer.is_global_zero and self._takes_reading(module, expert, result)
+        """Reads every signal, and warns of those that raise an alarm, in the first of several processes."""
+        fired = module.trainer.is_global_zero and self._reads(module, expert, result)
         if self.stop and label == "during" and module.trainer.strategy.broadcast(fired):
             if module.trainer.is_global_zero:
                 ends = f"alarm: the run ends at update {module.global_step}, as callbacks.alarm.stop says"
                 say(ends, important=True)
             module.trainer.should_stop = self._stopped = True
 
-    def _takes_reading(self, module: LightningModule, expert: Expert, result: Evaluated) -> bool:
-        """Whether there is an alarm."""
+    def _reads(self, module: LightningModule, expert: Expert, result: Evaluated) -> bool:
+        """Returns whether there is an alarm."""
         fired: dict[str, Alarm] = {}
         rows: list[dict[str, Any]] = []
         found = self._found(expert, result)
@@ -105,14 +106,14 @@ class HackingAlarm(Observer):
         return bool(fired)
 
     def state_dict(self) -> dict[str, Any]:
-        """The readings of every task and signal, which of them give alarm, and whether that has ended the run."""
+        """Returns the readings of every task and signal, which raise an alarm, and whether that ended the run."""
         readings: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(dict)
         for (task, signal), series in self._readings.items():
             readings[task][signal] = [asdict(reading) for reading in series]
         return {"readings": dict(readings), "on": [list(key) for key in sorted(self._on)], "stopped": self._stopped}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on from these readings: an alarm that is on does not begin again."""
+        """Continues from these readings; an alarm that holds does not begin again."""
         self._readings.clear()
         for task, signals in state_dict["readings"].items():
             for signal, series in signals.items():
@@ -125,11 +126,11 @@ class HackingAlarm(Observer):
         self._panel.close()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Closes them also where the run fails."""
+        """Closes the held-out judges if the run fails."""
         self._panel.close()
 
     def _found(self, expert: Expert, result: Evaluated) -> dict[str, list[bool | None]]:
-        """For each signal whether each response is right; `None` where it does not say."""
+        """Returns for each signal whether each response is right, or `None` if it does not tell."""
         found: dict[str, list[bool | None]] = {}
         own = result.verdicts.by_judge
         if "gold" in self.signals and result.gold is not None:
@@ -147,7 +148,7 @@ class HackingAlarm(Observer):
     def _row(
         self, task: str, signal: str, given: Alarm, result: Evaluated, right: Sequence[bool | None]
     ) -> dict[str, Any]:
-        rewards = result.reward.tolist()
+        rewards = float_list(result.reward)
         wrong = sorted((i for i, of in enumerate(right) if of is False), key=lambda i: -rewards[i])
         return {
             "step": given.after.step,

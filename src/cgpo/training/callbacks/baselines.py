@@ -1,4 +1,4 @@
-"""Baseline responses, made ahead of the updates that need them."""
+"""Makes baseline responses ahead of the updates that need them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from cgpo.training.steps import Steps
 
 
 class BaselinesAhead(Observer):
-    """Draws, scores and judges the baseline responses of several updates at once.
+    """Samples, scores and judges the baseline responses of several updates at once.
 
-    A batch of many short decodings takes hardly longer than one of few. Each draw depends on its prompt alone, so that
-    what is drawn is the same as without this callback.
+    A batch of many short decodings takes hardly longer than one of few. Each sample depends only on its prompt, so the
+    samples are the same as without this callback.
 
     Args:
-        updates: how many updates' prompts are taken together.
+        updates: the number of updates whose prompts are taken together.
     """
 
     def __init__(self, updates: Annotated[int, Ge(1), Unit("updates")] = 16) -> None:
@@ -27,7 +27,7 @@ class BaselinesAhead(Observer):
         self.updates = updates
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Looks the prompts up from here to the next time."""
+        """Makes the baseline responses of the next updates, if it is time."""
         module: Any = pl_module
         if module.global_step % self.updates:
             return

@@ -1,4 +1,4 @@
-"""Checkpoints of a run, and going on from one as if nothing had happened."""
+"""Saves checkpoints of a run, and continues from one as if there had been no interruption."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from cgpo.training.preemption import NAMES, EndSignal, PreemptedError
 
 
 class Checkpoints(Observer, LightningCheckpoint):
-    """Saves what a run needs to go on bit for bit, and ends the run in good order where SIGTERM or Ctrl-C ask for it.
+    """Saves what a run needs to continue bit for bit, and ends the run in good order on SIGTERM or Ctrl-C.
 
-    Lightning calls it after all other callbacks, so that what they know of an update is in its checkpoint.
+    Lightning calls it after all other callbacks, so that their state after an update is in its checkpoint.
 
     Args:
-        folder: of the checkpoints.
-        every: updates between two; one is made at each evaluation on the way, too. 0 for none at all.
+        folder: the folder of the checkpoints.
+        every: the number of updates between two; there is one at each evaluation during training, too. 0 for none.
         keep_last: how many of the newest are kept.
         keep_best: how many of the best are kept besides.
         monitor: what is best: the mean over tasks of a number of their evaluations, `success`, `reward` or `kl`.
-        logs: the run's folder, whose logs go back with it to a checkpoint; by default the one that `folder` is in.
+        logs: the run's folder, whose logs are cut back to a checkpoint; by default the parent of `folder`.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Checkpoints(Observer, LightningCheckpoint):
         self._scores: dict[int, list[float]] = {}
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Takes the run to where `origin` left it, if that is set."""
+        """Restores the checkpoint `origin`, if that is set."""
         module: Any = pl_module
         if self.origin is not None:
             optimizer: Any = trainer.optimizers[0]
@@ -68,7 +68,7 @@ class Checkpoints(Observer, LightningCheckpoint):
             restore(trainer, module, load_states(self.origin, module.processes), self.origin)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """From here on SIGTERM and Ctrl-C wait for the end of an update; in a thread there are no signals."""
+        """From here on SIGTERM and Ctrl-C wait for the end of an update, except in a thread, which gets no signals."""
         if self.every and threading.current_thread() is threading.main_thread():
             self._signal.listen()
 
@@ -76,7 +76,7 @@ class Checkpoints(Observer, LightningCheckpoint):
         """Notes how good the policy is."""
         if label != "during":
             return
-        # Also where there is no number: of tensor-parallel peers the first alone has one, and all save together.
+        # Also without a number: only the first of tensor-parallel peers has one, and all save together.
         scores = self._scores.setdefault(module.global_step, [])
         number = getattr(result.result, self.monitor)
         if number is not None:
@@ -85,11 +85,11 @@ class Checkpoints(Observer, LightningCheckpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Saves where one is due or the run is to end."""
+        """Saves a checkpoint if one is due or the run is to end."""
         module: Any = pl_module
         step = module.global_step
         if step >= trainer.max_steps:
-            self._signal.ignore()  # there is nothing more to save: what comes after is repeated by a run that goes on
+            self._signal.ignore()  # nothing more is saved: a resumed run repeats what comes after
         if not self.every or step >= trainer.max_steps:
             return
         ends = module.processes.any(self._signal.received)
@@ -104,11 +104,11 @@ class Checkpoints(Observer, LightningCheckpoint):
             raise PreemptedError(f"{NAMES[number]}: the run ends after {updates}, {where}", number)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Signals to end are no longer waited with; Lightning gives SIGTERM back to whoever had it before, later."""
+        """From here on signals end the run at once."""
         self._signal.ignore()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Nor is it where the run fails."""
+        """From here on signals end the run at once, also if it fails."""
         self._signal.ignore()
 
     def _save(self, trainer: Trainer, module: Any, step: int) -> str | None:

@@ -1,4 +1,4 @@
-"""Evaluations before, during and after training."""
+"""Evaluates before, during and after training."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from cgpo.tasks.expert import Expert
 from cgpo.training.observer import Observer
 from cgpo.types import Prompt
 
-WHEN = {"before": "before training", "during": "on the way", "after": "after training"}
-"""What an evaluation's bar says of its label."""
+WHEN = {"before": "before training", "during": "during training", "after": "after training"}
+"""How an evaluation's bar describes its label."""
 
 
 class Evaluator(Observer):
-    """Evaluates every task on its held-out prompts and tells the other observers.
+    """Evaluates every task on its held-out prompts and notifies the other observers.
 
     Args:
-        prompts: the most held-out prompts a task before and after training.
-        prompts_during: the most a task on the way.
-        every: updates between two evaluations on the way; 0 for none.
+        prompts: the most held-out prompts of a task before and after training.
+        prompts_during: the most held-out prompts of a task during training.
+        every: the number of updates between two evaluations during training; 0 for none.
         measures: further numbers of a response that are reported, by name.
     """
 
@@ -48,29 +48,29 @@ class Evaluator(Observer):
         self.seconds = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """`before`, unless the run is resumed."""
+        """Evaluates before training, unless the run is resumed."""
         if pl_module.global_step == 0:
             self._evaluate(pl_module, "before", self.prompts)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """`during`."""
+        """Evaluates during training, if it is time."""
         step = pl_module.global_step
         if self.every and step % self.every == 0 and step < trainer.max_steps:
             self._evaluate(pl_module, "during", self.prompts_during)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """`after`."""
+        """Evaluates after training."""
         self._evaluate(pl_module, "after", self.prompts)
 
     def state_dict(self) -> dict[str, Any]:
-        """What was found so far, and the seconds it took."""
+        """Returns the evaluations so far, and the seconds that they took."""
         results = {task: {label: asdict(of) for label, of in found.items()} for task, found in self.results.items()}
         return {"results": results, "seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on with what was found before."""
+        """Continues with earlier evaluations."""
         self.results = {
             task: {label: Evaluation(**of) for label, of in found.items()}
             for task, found in state_dict["results"].items()

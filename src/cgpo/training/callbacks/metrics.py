@@ -1,4 +1,4 @@
-"""Metrics of every update, named so that panels group themselves."""
+"""Logs the metrics of every update."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from lightning import LightningModule, Trainer
 from torch import Tensor
 
 from cgpo.bounds import Unit, check_arguments
-from cgpo.distributed.process_group import ALONE
 from cgpo.evaluation.held_out import Evaluated
 from cgpo.optimizer.calibration import calibrated_reward, log_ratio
 from cgpo.tasks.expert import Expert
@@ -32,7 +31,7 @@ class TaskMetrics(Observer):
     the first of them counts. `cgpo.metrics` declares every name and says what it means.
 
     Args:
-        every: updates between two rows of the log, each the mean over them.
+        every: the number of updates between two rows of the log, each of which is the mean over them.
     """
 
     def __init__(self, every: Annotated[int, Ge(1), Unit("updates")] = 1) -> None:
@@ -41,19 +40,21 @@ class TaskMetrics(Observer):
         self.totals: dict[str, float] = defaultdict(float)
         self._accumulator = MetricAccumulator()
         self._counts = True
+        self._first = True
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Finds out whether another process counts for this one."""
+        """Finds out whether this process counts its samples, and whether it counts what all have in common."""
         module: Any = pl_module
         self._counts = module.processes.peer == 0
+        self._first = module.processes.first
 
     def on_rollout(self, module: LightningModule, expert: Expert, rollout: Rollout) -> None:
-        """Lengths and ends of responses."""
+        """Counts lengths and ends of responses."""
         self._mean(f"train/{expert.name}/length", rollout.response_mask.sum(-1).float())
         self._mean(f"train/{expert.name}/finished_rate", rollout.finished.float())
 
     def on_verdicts(self, module: LightningModule, expert: Expert, rollout: Rollout, verdicts: Verdicts) -> None:
-        """Each judge's rates, and how often two judges agree."""
+        """Counts each judge's outcomes, and how often two judges agree."""
         outcomes = {judge: [verdict.outcome for verdict in given] for judge, given in verdicts.by_judge.items()}
         for judge, found in outcomes.items():
             name = f"judges/{expert.name}/{judge}"
@@ -79,7 +80,7 @@ class TaskMetrics(Observer):
         verdicts: Verdicts,
         training_batch: TrainingBatch,
     ) -> None:
-        """Rewards, raw and calibrated, and the divergence from the reference."""
+        """Counts rewards, raw and calibrated, and the divergence from the reference."""
         task, decided = expert.name, training_batch.decided
         self._mean(f"judges/{task}/satisfied_rate", training_batch.satisfied[decided].float())
         reward, satisfied = training_batch.reward, training_batch.satisfied
@@ -87,26 +88,25 @@ class TaskMetrics(Observer):
         self._mean(f"train/{task}/reward_calibrated", calibrated_reward(reward, training_batch.baseline.reward))
         self._mean(f"train/{task}/reward_given_violation", reward[decided & ~satisfied])
         self._mean(f"train/{task}/reward_given_satisfied", reward[decided & satisfied])
-        # Responses that were drawn from a part of the distribution say nothing of the whole distribution's divergence.
+        # Responses from a part of the distribution do not estimate the divergence of the whole distribution.
         self._mean(f"train/{task}/{'log_ratio' if rollout.truncation else 'kl'}", log_ratio(training_batch))
 
     def on_objective(self, module: LightningModule, expert: Expert, objective: Objective) -> None:
-        """The loss and what the optimizer says of itself: of the whole batch, so that one process counts it."""
-        first = getattr(module, "processes", ALONE).first
+        """Counts the loss and the optimizer's own metrics, in one process since they are of the whole batch."""
         for name, value in {"loss": objective.loss.item(), **objective.metrics}.items():
-            self._mean(f"train/{expert.name}/objective/{name}", torch.tensor([value] if first else []))
+            self._mean(f"train/{expert.name}/objective/{name}", torch.tensor([value] if self._first else []))
 
     def on_metric(self, module: LightningModule, expert: Expert, name: str, values: Tensor) -> None:
-        """Numbers that another observer counts (`CGPOModule.log_task`)."""
+        """Counts numbers of another observer (`CGPOModule.log_task`)."""
         self._mean(f"train/{expert.name}/{name}", values)
 
     def on_stage(self, module: LightningModule, stage: str, seconds: float) -> None:
-        """Seconds of a stage, all tasks together."""
+        """Counts the seconds of a stage, of all tasks together."""
         self.totals[stage] += seconds
         self._sum(f"time/{stage}", seconds)
 
     def on_evaluation(self, module: LightningModule, expert: Expert, label: str, result: Evaluated) -> None:
-        """Held-out success and reward, logged at once."""
+        """Logs the numbers of an evaluation at once."""
         of = result.result
         satisfied = of.satisfied_rate if of.violation_rate else None
         values = {"success": of.success, "reward": of.reward, "kl": of.kl, "satisfied_rate": satisfied, **of.measures}
@@ -119,44 +119,47 @@ class TaskMetrics(Observer):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Writes a row."""
+        """Writes a row, if it is time."""
         self._sum(UPDATES, 1)
         if pl_module.global_step % self.every == 0:
             self._flush(trainer, pl_module.global_step)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes what is left."""
+        """Writes the last row."""
         self._flush(trainer, pl_module.global_step)
 
     def state_dict(self) -> dict[str, Any]:
-        """The seconds of every stage so far, and what was counted since the last row."""
-        return {"totals": dict(self.totals), "tallies": self._accumulator.state_dict()}
+        """Returns the seconds of every stage so far, and what was counted since the last row."""
+        return {"totals": dict(self.totals), "counts": self._accumulator.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on counting from there."""
+        """Continues counting from there."""
         self.totals = defaultdict(float, state_dict["totals"])
-        self._accumulator.load_state_dict([state_dict["tallies"]])
+        self._accumulator.load_state_dict([state_dict["counts"]])
 
     @staticmethod
     def merged(states: Sequence[Mapping[str, Any]], first: bool = True) -> dict[str, Any]:
-        """The states of several processes as one, for a run that goes on with another number of them.
+        """Returns the states of several processes as one, for a run that continues with another number of them.
 
-        What was counted is added up; the seconds of a stage are those of one process, on average.
+        Counts are added up; the seconds of a stage are those of one process, on average.
 
         Args:
-            states: of all processes that there were.
-            first: for the first of the processes that there are. The others get the same names, and nothing counted.
+            states: the states of all processes that there were.
+            first: whether the result is for the first of the processes that there are now. The others get the same
+                names without counts.
         """
-        tallies = MetricAccumulator()
-        tallies.load_state_dict([state["tallies"] for state in states])
+        counts = MetricAccumulator()
+        counts.load_state_dict([state["counts"] for state in states])
         stages = dict.fromkeys(stage for state in states for stage in state["totals"])
         totals = {stage: sum(state["totals"].get(stage, 0.0) for state in states) / len(states) for stage in stages}
-        return {"totals": totals, "tallies": tallies.state_dict() if first else tallies.nothing()}
+        return {"totals": totals, "counts": counts.state_dict() if first else counts.zeros()}
 
     def _flush(self, trainer: Trainer, step: int) -> None:
         means, sums = self._accumulator.over_processes()
         self._accumulator.clear()
-        updates = max(1.0, sums.pop(UPDATES, 0.0))  # of all processes that count, so that seconds are those of one
+        updates = max(
+            1.0, sums.pop(UPDATES, 0.0)
+        )  # summed over the processes that count, so that seconds are those of one
         self._log(trainer, {**means, **{name: value / updates for name, value in sums.items()}}, step)
 
     @staticmethod
@@ -167,7 +170,7 @@ class TaskMetrics(Observer):
             logger.log_metrics(row, step)
 
     def _mean(self, name: str, values: Tensor) -> None:
-        """A mean of nothing is made too: processes add up each other's metrics, so that all must have the same."""
+        """Makes a mean even without values, since processes that add up their metrics must have the same names."""
         self._accumulator.mean(name, values if self._counts else values.new_empty(0))
 
     def _rate(self, name: str, holds: Sequence[bool]) -> None:

@@ -1,4 +1,4 @@
-"""How far training is, for the person who waits for it."""
+"""Shows how far training is."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from cgpo.types import Rollout, TrainingBatch, Verdicts
 
 
 class ProgressBar(Observer):
-    """A bar over the updates, with the time that is left and three numbers of the last update, all tasks together.
+    """A bar over the updates, with the remaining time and three numbers of the last update, of all tasks together.
 
     They are the mean raw reward, the share of responses that violate a judge, and the mean KL divergence from the
-    reference in nats a response; of several processes those of the first one's samples.
+    reference in nats a response (of tasks whose rollout is not cut by top-p or top-k). With several processes they are
+    those of the first one's samples.
     """
 
     def __init__(self) -> None:
         self._open = ExitStack()
         self._work: Work | None = None
-        self._batches: list[TrainingBatch] = []
+        self._batches: list[tuple[TrainingBatch, bool]] = []
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """The first update begins; an evaluation before it has a bar of its own."""
+        """Opens the bar at the first update, since an evaluation before it has its own bar."""
         if self._work is None:
             shown = bar("training", trainer.max_steps, pl_module.global_step)
             self._work = self._open.enter_context(shown)
@@ -43,12 +44,12 @@ class ProgressBar(Observer):
         training_batch: TrainingBatch,
     ) -> None:
         """Keeps a task's numbers until the update's end."""
-        self._batches.append(training_batch)
+        self._batches.append((training_batch, not rollout.truncation))
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """An update is done."""
+        """Moves the bar on."""
         numbers = _numbers(self._batches)
         self._batches = []
         if self._work is not None:
@@ -57,11 +58,11 @@ class ProgressBar(Observer):
             self._close()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Takes the bar away."""
+        """Closes the bar."""
         self._close()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Takes the bar away where the run fails, so that what is said of it can be read."""
+        """Closes the bar if the run fails, so that the error can be read."""
         self._close()
 
     def _close(self) -> None:
@@ -69,12 +70,12 @@ class ProgressBar(Observer):
         self._work = None
 
 
-def _numbers(batches: list[TrainingBatch]) -> dict[str, float | None]:
-    """Means over the samples of all tasks; `None` where there are none."""
+def _numbers(batches: list[tuple[TrainingBatch, bool]]) -> dict[str, float | None]:
+    """Computes means over all tasks' samples, `None` without samples; batches come with whether they have a KL."""
     numbers = {
-        "reward": [batch.reward for batch in batches],
-        "violated": [~batch.satisfied[batch.decided] for batch in batches],
-        "KL": [log_ratio(batch) for batch in batches],
+        "reward": [batch.reward for batch, _ in batches],
+        "violated": [~batch.satisfied[batch.decided] for batch, _ in batches],
+        "KL": [log_ratio(batch) for batch, has_kl in batches if has_kl],
     }
     return {name: _mean(parts) for name, parts in numbers.items()}
 

@@ -1,4 +1,4 @@
-"""The samples behind the numbers: what was asked, answered, rewarded and found."""
+"""Keeps samples: prompts and responses with rewards and verdicts."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from cgpo.evaluation.held_out import Evaluated
 from cgpo.files import append_json_lines
 from cgpo.optimizer.calibration import calibrated_reward, log_ratio
 from cgpo.tasks.expert import Expert
+from cgpo.tensors import float_list
 from cgpo.training.observer import Observer
 from cgpo.types import Rollout, TrainingBatch, Verdict, Verdicts
 
@@ -24,14 +25,15 @@ from cgpo.types import Rollout, TrainingBatch, Verdict, Verdicts
 class SampleLog(Observer):
     """Appends samples to `samples.jsonl`, and shows evaluations' samples as a table in W&B.
 
-    A row: `step`, `split` (`train` or `held_out`), `task`, `key`, `prompt`, `response`, `reward`, `calibrated_reward`,
-    `log_ratio` (to the reference, in nats), `satisfied`, `verdicts` (judge → outcome and reason), `gold`.
+    A row has `step`, `split` (`train` or `held_out`), `task`, `key`, `prompt`, `response`, `reward`,
+    `calibrated_reward`, `log_ratio` (to the reference, in nats), `satisfied`, `verdicts` (judge → outcome and reason)
+    and `gold`.
 
     Args:
         path: the file.
-        every: updates between two batches of training samples.
-        per_task: samples of each task in one batch.
-        per_evaluation: samples of each task at an evaluation.
+        every: the number of updates between two batches of training samples.
+        per_task: the number of samples of each task in a batch.
+        per_evaluation: the number of samples of each task at an evaluation.
     """
 
     def __init__(
@@ -60,11 +62,11 @@ class SampleLog(Observer):
             return
         kept = list(range(min(self.per_task, len(rollout.responses))))
         columns = {
-            "reward": training_batch.reward.flatten().tolist(),
-            "calibrated_reward": calibrated_reward(training_batch.reward, training_batch.baseline.reward)
-            .flatten()
-            .tolist(),
-            "log_ratio": log_ratio(training_batch).flatten().tolist(),
+            "reward": float_list(training_batch.reward.flatten()),
+            "calibrated_reward": float_list(
+                calibrated_reward(training_batch.reward, training_batch.baseline.reward).flatten()
+            ),
+            "log_ratio": float_list(log_ratio(training_batch).flatten()),
         }
         append_json_lines(self.path, [_row(module, expert, "train", rollout, verdicts, columns, None, i) for i in kept])
 
@@ -72,9 +74,9 @@ class SampleLog(Observer):
         """Keeps the first responses of an evaluation."""
         kept = list(range(min(self.per_evaluation, len(result.rollout.responses))))
         columns = {
-            "reward": result.reward.tolist(),
+            "reward": float_list(result.reward),
             "calibrated_reward": _calibrated(module, expert, result, kept),
-            "log_ratio": result.log_ratio.tolist(),
+            "log_ratio": float_list(result.log_ratio),
         }
         if not module.trainer.is_global_zero:
             return
@@ -98,7 +100,7 @@ def _calibrated(module: Any, expert: Expert, result: Evaluated, kept: Sequence[i
     module.prepare_baselines(expert, prompts)
     baselines = module.baselines[expert.name].lookup(prompts)
     reward = result.reward[list(kept)]
-    return torch.sigmoid(reward - torch.tensor([b.reward for b in baselines])).tolist()
+    return float_list(torch.sigmoid(reward - torch.tensor([b.reward for b in baselines])))
 
 
 def _row(

@@ -1,4 +1,4 @@
-"""What a stalled run waits for is said, and a judge that it waits for is given up."""
+"""Reports what a stalled run waits for, and gives up judges that hold it up."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ from cgpo.bounds import Unit, check_arguments
 from cgpo.judges.panel.batch import active_judges
 from cgpo.tasks.expert import Expert
 from cgpo.training.observer import Observer
-from cgpo.training.stall_report import Progress, Stage, Waiting, awaits_judges, frames, standing
+from cgpo.training.stall_report import JudgeProgress, Stage, Waiting, awaits_judges, frames, location
 
 _LOOKS = 20
-"""Looks in the time after which a stall is said."""
+"""How often the watchdog looks before it reports a stall."""
 
 
 class Watchdog(Observer):
-    """Says on stderr, in one line, what a run that stands still waits for, and gives up judges that hold it up.
+    """Reports on stderr, in one line, what a stalled run waits for, and gives up judges that hold it up.
 
-    A line names the process's rank, the stage, its task and, where the run waits for verdicts, each judge at work, for
-    how long it has been at the same samples, and which; otherwise the line of Python that is being run. It comes when
-    a stage has lasted `after` seconds, and again whenever it has lasted twice as long as at the last time.
+    A line names the process's rank, the stage and its task. If the run waits for verdicts, it names each judge at work,
+    with its samples and for how long it has been at these; otherwise it names the line of Python that is being run. It
+    appears when a stage has lasted `after` seconds, and again whenever it has lasted twice as long as the last time.
+    Every process reports, also those beside the first, whose other lines are not shown.
 
-    A judge for which the run waits, and which has been at the same samples for `after` seconds, is given up
-    (`JudgeWorker.give_up`): the samples that it has no verdict on are undecided, and the run goes on.
+    A judge that the run waits for, and that has been at the same samples for `after` seconds, is given up
+    (`JudgeWorker.give_up`): samples without a verdict are undecided, and the run continues.
 
-    It is a thread, so that it cannot see what holds the interpreter itself: a regular expression that backtracks for
-    ever belongs in a process of its own (`cgpo.judges.panel.process_judge.ProcessJudge`).
+    The watchdog is a thread, so it does not notice code that holds the interpreter itself. A regular expression that
+    backtracks for ever belongs in a separate process (`cgpo.judges.panel.process_judge.ProcessJudge`).
 
     Args:
-        after: seconds; `None` for no watchdog.
+        after: the seconds after which a stage counts as stalled; `None` for no watchdog.
         act: whether judges are given up, or only named.
     """
 
@@ -44,13 +45,13 @@ class Watchdog(Observer):
         self.act = act
         self._rank = 0
         self._stage = Stage("start")
-        self._said = (self._stage, 0.0)
-        self._progress = Progress()
+        self._reported = (self._stage, 0.0)
+        self._progress = JudgeProgress()
         self._watched = 0
-        self._ended: threading.Event | None = None  # made where it is used: other processes get copies of callbacks
+        self._ended: threading.Event | None = None  # made when it is used, for other processes get copies of callbacks
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """From here on it looks."""
+        """Starts the watchdog."""
         self._rank = pl_module.global_rank
         self._watched = threading.get_ident()
         self._begin(pl_module, "start")
@@ -60,26 +61,26 @@ class Watchdog(Observer):
             threading.Thread(target=self._watch, args=look, name="watchdog", daemon=True).start()
 
     def on_stage_start(self, module: LightningModule, stage: str, expert: Expert | None) -> None:
-        """The time starts again."""
+        """Restarts the time."""
         self._begin(module, stage, expert)
 
     def on_stage(self, module: LightningModule, stage: str, seconds: float) -> None:
-        """Between two stages observers write, and processes wait for each other."""
+        """Restarts the time, since observers write between two stages and processes wait for each other."""
         self._begin(module, f"after {stage}")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """It looks no more."""
+        """Ends the watchdog."""
         self._end()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Nor where the run fails."""
+        """Ends the watchdog if the run fails."""
         self._end()
 
     def look(self, now: float) -> None:
-        """Says what is to be said, and gives up what is to be given up.
+        """Reports a stall and gives up judges, if it is time.
 
         Args:
-            now: as `time.monotonic` has it.
+            now: the time by `time.monotonic`.
         """
         assert self.after is not None
         stage = self._stage
@@ -90,17 +91,17 @@ class Watchdog(Observer):
         stack = list(frames(self._watched))
         waiting = activity if stage.name == "judges" or awaits_judges(stack) else []
         stuck = [judge for judge in waiting if self.act and judge.seconds >= self.after]
-        said, last = self._said
-        if stuck or said is not stage or lasted >= 2 * last:
-            self._said = (stage, lasted)
-            self._say(stage, now, waiting, stuck, standing(stack))
+        reported, last = self._reported
+        if stuck or reported is not stage or lasted >= 2 * last:
+            self._reported = (stage, lasted)
+            self._report(stage, now, waiting, stuck, location(stack))
         for judge in stuck:
             judge.work.give_up(f"no verdict after {judge.seconds:.0f} s (callbacks.watchdog.after)")
 
-    def _say(self, stage: Stage, now: float, waiting: list[Waiting], stuck: list[Waiting], standing: str) -> None:
+    def _report(self, stage: Stage, now: float, waiting: list[Waiting], stuck: list[Waiting], place: str) -> None:
         what = "; ".join(judge.sentence() for judge in waiting)
         line = f"watchdog: rank {self._rank}, {stage.sentence(now)}: "
-        line += f"waits for {what}" if waiting else f"stands at {standing}"
+        line += f"waits for {what}" if waiting else f"stands at {place}"
         if stuck:
             line += f"; given up, their samples are undecided: {', '.join(judge.work.judge for judge in stuck)}"
         print(line.replace("\n", " "), file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""The checkpoints of a run: which there are, which of them are whole, and which are kept."""
+"""Lists the checkpoints of a run, finds damage, and deletes those that are not kept."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Checkpoint:
     """A checkpoint on disk, as its manifest describes it.
 
     Attributes:
-        folder: where it lies.
-        step: updates done.
-        processes: that shared the batch.
-        threads: of torch in each, on which the last bits of its numbers depend.
-        score: what the best are kept by, where that was known.
-        logs: rows of `metrics.csv`, and bytes of the other logs of the run, at that time.
+        folder: the checkpoint's folder.
+        step: the number of updates done.
+        processes: the number of processes that shared the batch.
+        threads: torch's threads in each process, on which the last bits of its numbers depend.
+        score: the number by which the best are kept, if it was known.
+        logs: the rows of `metrics.csv`, and the bytes of the run's other logs, at that time.
         files: size and checksum of each file.
         version: the format that it was written in.
     """
@@ -38,12 +38,12 @@ class Checkpoint:
     processes: int
     threads: int
     score: float | None = None
-    logs: Mapping[str, int] = field(default_factory=dict)
-    files: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    logs: Mapping[str, int] = field(default_factory=dict[str, int])
+    files: Mapping[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
     version: int = VERSION
 
     def damage(self) -> str | None:
-        """What is wrong with its files, in words; `None` where they are as they were written."""
+        """Returns in words what is wrong with the files, or `None` if they are as they were written."""
         for name, (size, expected) in self.files.items():
             file = self.folder / name
             try:
@@ -59,13 +59,13 @@ class Checkpoint:
 
 
 def checkpoints(root: Path) -> list[Checkpoint]:
-    """The checkpoints in a folder, the newest first; what cannot be read as one has no files that are whole."""
+    """Returns the checkpoints in a folder, the newest first; one that cannot be read counts as damaged."""
     folders = [folder for folder in root.iterdir() if NAMED.fullmatch(folder.name)] if root.is_dir() else []
     return sorted(map(_read, folders), key=lambda found: -found.step)
 
 
 def newest_whole(root: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The newest checkpoint that is not damaged, and what is wrong with the newer ones, in words."""
+    """Returns the newest checkpoint that can be loaded, and in words what is wrong with the newer ones."""
     problems: list[str] = []
     for found in checkpoints(root):
         if found.version != VERSION:
@@ -78,26 +78,28 @@ def newest_whole(root: Path) -> tuple[Checkpoint | None, list[str]]:
 
 
 def prune(root: Path, keep_last: int, keep_best: int, newest: int) -> None:
-    """Deletes checkpoints but the newest and those of the highest scores, and what was left unfinished.
+    """Deletes all checkpoints except the newest and those of the highest scores, and unfinished ones.
 
     Args:
         root: the folder of checkpoints.
-        keep_last: how many of the newest stay, at least one.
-        keep_best: how many of the highest scores stay besides.
-        newest: the step of the one just written. Those beyond it were passed over as damaged, and count for nothing.
+        keep_last: how many of the newest are kept, at least one.
+        keep_best: how many of the highest scores are kept besides.
+        newest: the step of the one just written. Later ones were found damaged, and do not count.
     """
     everything = checkpoints(root)
     found = [c for c in everything if c.step <= newest]
-    training_batch = sorted((c for c in found if c.score is not None), key=lambda c: (-(c.score or 0.0), -c.step))
-    kept = {c.folder for c in (*found[:keep_last], *training_batch[:keep_best])}
+    scored = sorted((c for c in found if c.score is not None), key=lambda c: (-(c.score or 0.0), -c.step))
+    kept = {c.folder for c in (*found[:keep_last], *scored[:keep_best])}
     for folder in [c.folder for c in everything if c.folder not in kept] + list(root.glob(f"*{UNFINISHED}")):
-        # Under another name first, so that one that is half deleted is not taken for a damaged one.
-        gone = folder if folder.name.endswith(UNFINISHED) else folder.rename(folder.with_name(folder.name + UNFINISHED))
-        shutil.rmtree(gone, ignore_errors=True)
+        # It is renamed first, so that a half deleted one does not count as damaged.
+        unwanted = (
+            folder if folder.name.endswith(UNFINISHED) else folder.rename(folder.with_name(folder.name + UNFINISHED))
+        )
+        shutil.rmtree(unwanted, ignore_errors=True)
 
 
 def checksum(file: Path) -> int:
-    """Of a file's content; it finds damage, not malice."""
+    """Computes the checksum of a file's content, which finds damage but not malice."""
     found = 0
     with file.open("rb") as content:
         while part := content.read(1 << 22):
@@ -114,5 +116,5 @@ def _read(folder: Path) -> Checkpoint:
         if known["step"] == step:
             return Checkpoint(folder=folder, files=files, version=int(manifest["version"]), **known)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        pass  # as good as none, which its one file that nothing can match says
+        pass  # it counts as damaged, since its one file can match nothing
     return Checkpoint(folder, step, 0, 0, files={MANIFEST: (-1, 0)})

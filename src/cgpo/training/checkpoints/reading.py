@@ -1,4 +1,4 @@
-"""What of a run a checkpoint holds: weights and moments, whole or in pieces, and what each process knows besides."""
+"""Reads checkpoints: weights and moments, and the other state of each process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.distributed.checkpoint.filesystem import FileSystemReader
-from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_loader import load  # pyright: ignore[reportUnknownVariableType]
 
 from cgpo.distributed.process_group import Processes
 from cgpo.errors import UserError
@@ -15,7 +15,7 @@ from cgpo.training.checkpoints.catalogue import WEIGHTS, Checkpoint
 
 
 def trained_tensors(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Every weight that is trained, and what its optimizer keeps of it, by name; not copied."""
+    """Returns every trained weight, and what its optimizer keeps of it, by name and without copying."""
     tensors: dict[str, Tensor] = {}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
@@ -27,13 +27,13 @@ def trained_tensors(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict
 
 
 def load_tensors(found: Checkpoint, module: nn.Module, optimizer: torch.optim.Optimizer, alone: bool) -> None:
-    """Puts a checkpoint's weights and moments in the place of those that are there, all processes together.
+    """Replaces weights and moments by those of a checkpoint, all processes together.
 
     Args:
         found: the checkpoint, written by any number of processes.
-        module: whose trained weights have the same names.
-        optimizer: of these weights.
-        alone: there is no other process.
+        module: the module, whose trained weights have the same names.
+        optimizer: the optimizer of these weights.
+        alone: whether there is no other process.
 
     Raises:
         UserError: the checkpoint is of another model.
@@ -66,6 +66,6 @@ def load_tensors(found: Checkpoint, module: nn.Module, optimizer: torch.optim.Op
 
 
 def load_states(found: Checkpoint, processes: Processes) -> list[dict[str, Any]]:
-    """What this process knew; where their number has changed, what each of them did."""
+    """Returns the state of this process, or of all processes if their number has changed."""
     ranks = [processes.rank] if found.processes == processes.size else range(found.processes)
     return [torch.load(found.folder / f"process-{rank}.pt", weights_only=True) for rank in ranks]

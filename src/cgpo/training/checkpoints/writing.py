@@ -1,4 +1,4 @@
-"""Writing a checkpoint, all processes together."""
+"""Writes checkpoints, all processes together."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.state_dict_saver import save
+from torch.distributed.checkpoint.state_dict_saver import save  # pyright: ignore[reportUnknownVariableType]
 
 from cgpo.distributed.process_group import Processes
 from cgpo.training.checkpoints.catalogue import MANIFEST, UNFINISHED, WEIGHTS, Checkpoint, checksum
@@ -28,19 +28,19 @@ def write_checkpoint(
     score: float | None = None,
     logs: Mapping[str, int] | None = None,
 ) -> str | None:
-    """Writes a checkpoint, all processes together; a failure leaves those that are there as they are.
+    """Writes a checkpoint, all processes together; a failure leaves the existing ones unchanged.
 
     Args:
         root: the folder of checkpoints.
-        step: updates done.
-        tensors: weights and moments by name, whole or in pieces.
-        state: what this process knows besides; plain values and tensors.
-        processes: all of which call this.
-        score: what the best are kept by.
-        logs: see `Checkpoint`.
+        step: the number of updates done.
+        tensors: weights and moments by name, sharded or not.
+        state: the other state of this process: plain values and tensors.
+        processes: the processes, all of which call this.
+        score: the number by which the best are kept.
+        logs: the sizes of the logs, see `Checkpoint`.
 
     Returns:
-        Why it could not be written, in words; `None` where it was.
+        In words why it could not be written, or `None` if it was.
     """
     folder = root / f"step-{step:08d}"
     unfinished = folder.with_name(folder.name + UNFINISHED)
@@ -50,24 +50,24 @@ def write_checkpoint(
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir(parents=True)
     except OSError as error:
-        problem = _said(error)
-    if found := _first_of(processes, problem):
+        problem = _describe(error)
+    if found := _first_problem(processes, problem):
         return found
     try:
         save(dict(tensors), checkpoint_id=unfinished / WEIGHTS, no_dist=processes.alone)
         if processes.peer == 0:
             _write_state(unfinished / f"process-{processes.rank}.pt", state)
     except (OSError, RuntimeError, CheckpointException) as error:
-        problem = _said(error)
-    problem = _first_of(processes, problem)
+        problem = _describe(error)
+    problem = _first_problem(processes, problem)
     if problem is None and processes.first:
         try:
             _finish(
                 unfinished, folder, Checkpoint(folder, step, processes.size, torch.get_num_threads(), score, logs or {})
             )
         except OSError as error:
-            problem = _said(error)
-    problem = _first_of(processes, problem)
+            problem = _describe(error)
+    problem = _first_problem(processes, problem)
     if problem is not None and processes.first:
         shutil.rmtree(unfinished, ignore_errors=True)
     return problem
@@ -83,7 +83,7 @@ def _finish(unfinished: Path, folder: Path, described: Checkpoint) -> None:
     with (unfinished / MANIFEST).open("w") as file:
         file.write(json.dumps(manifest, indent=1))
         _to_disk(file.fileno())
-    if folder.exists():  # damaged, since one that is whole would have been gone on from
+    if folder.exists():  # it is damaged, or the run would have continued from it
         shutil.rmtree(folder)
     os.rename(unfinished, folder)
     descriptor = os.open(folder.parent, os.O_RDONLY)
@@ -104,22 +104,24 @@ def _to_disk(descriptor: int) -> None:
     os.fsync(descriptor)
 
 
-def _first_of(processes: Processes, problem: str | None) -> str | None:
-    """The problem of any process, which all then know of."""
+def _first_problem(processes: Processes, problem: str | None) -> str | None:
+    """Returns the problem of any process to all of them."""
     if processes.alone:
         return problem
-    problems = [said for said in processes.everybody(problem) if said is not None]
+    problems = [found for found in processes.everybody(problem) if found is not None]
     return problems[0] if problems else None
 
 
-def _said(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
     failures = getattr(error, "failures", None)
     if failures:  # by rank, each with its traceback
         error = next(iter(failures.values()))[0]
     deeper: BaseException | None = error
     while deeper is not None and not isinstance(deeper, OSError):
-        deeper = deeper.__cause__ or deeper.__context__  # torch's complaint of its own file hides why it was not whole
+        deeper = deeper.__cause__ or deeper.__context__  # torch's error about its own file hides the cause
     lines = str(deeper or error).strip().splitlines()
-    if deeper is None and "inline_container" in str(error):  # of another process, which sends no more than this
+    if deeper is None and "inline_container" in str(
+        error
+    ):  # the error of another process, which sends no more than this
         return f"a file could not be written whole, as on a full disk ({lines[0]})"
     return lines[0] if lines else type(error).__name__

@@ -116,7 +116,8 @@ def _status(error: openai.APIStatusError) -> str:
     """Describes a status; what a server says of a refused key is left out, since it repeats the key."""
     if error.status_code in (401, 403):
         return f"HTTP {error.status_code}: the server refuses the key, or wants one"
-    body = cast("Mapping[str, object]", error.body) if isinstance(error.body, Mapping) else {}
+    answer: object = error.body
+    body = cast("Mapping[str, object]", answer) if isinstance(answer, Mapping) else dict[str, object]()
     return f"HTTP {error.status_code}: {body.get('message') or body.get('detail') or error.message}"
 
 
