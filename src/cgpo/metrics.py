@@ -96,7 +96,12 @@ GROUPS = (
     Group("alarm", "Hacking alarm", "1 while reward rises and an independent signal falls.", share=True, report=False),
     Group("violations", "Violation rate by judge", "Of the responses that a judge judged.", share=True, split=True),
     Group("agreement", "Agreement between judges", "How often two judges say the same.", share=True, split=True),
-    Group("satisfied", "Satisfied by all judges", "Of the decided responses: curves of the training batches, marks on held-out prompts.", share=True),
+    Group(
+        "satisfied",
+        "Satisfied by all judges",
+        "Of the decided responses: curves of the training batches, marks on held-out prompts.",
+        share=True,
+    ),
     Group(
         "given",
         "Reward given violation",

@@ -1,4 +1,4 @@
-"""One of several processes that talk: `python -m tests.distributed.talk_of_processes PEERS FOLDER` leaves what it was told."""
+"""One of several processes that talk: `python -m tests.distributed.talk_of_processes PEERS FOLDER` leaves what it hears."""
 
 import sys
 from pathlib import Path

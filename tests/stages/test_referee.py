@@ -124,6 +124,9 @@ def test_a_missing_referee_is_one_line(shared: Path, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert f"callbacks.evaluation.measures.referee_loss.path: {tmp_path}/nothing: there is no such model folder" in done.stderr
+    assert (
+        f"callbacks.evaluation.measures.referee_loss.path: {tmp_path}/nothing: there is no such model folder"
+        in done.stderr
+    )
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

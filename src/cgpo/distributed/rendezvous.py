@@ -63,7 +63,7 @@ def _slurm_rendezvous() -> Rendezvous | None:
 
 
 def supervised() -> bool:
-    """Tells whether `cgpo.runs.launcher` started this process, having checked everything and claimed the run's folder."""
+    """Tells whether `cgpo.runs.launcher` started this process, with everything checked and the run's folder claimed."""
     return RENDEZVOUS in os.environ
 
 
