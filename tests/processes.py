@@ -12,11 +12,13 @@ import os
 import random
 import runpy
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from multiprocessing import forkserver
 from pathlib import Path
@@ -72,7 +74,9 @@ class Forked:
     def kill_group(self) -> None:
         """Kills it with all that it started, unless it has ended."""
         if self.poll() is None:
-            os.killpg(self.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+            self._process.kill()  # it may not lead its group yet
             self.wait()
 
 
@@ -86,6 +90,13 @@ def run(
     finally:
         process.kill_group()
     return subprocess.CompletedProcess(process.args, process.wait(), out, err)
+
+
+def meeting_place() -> dict[str, str]:
+    """What torchrun tells processes of where they meet."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
 
 
 def together(

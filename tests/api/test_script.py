@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.api.parts import tiny_folder
+from tests.processes import meeting_place, together
 
 import cgpo
 
@@ -38,30 +39,12 @@ def test_fifteen_lines_in_a_plain_process(tmp_path: Path) -> None:
     assert (tmp_path / "runs" / "sums" / "summary.json").is_file()
 
 
-SHARED = """
-import sys
-from pathlib import Path
-
-from tests.api.parts import fitted, task
-
-fitted(Path(), policy="tiny", folder=sys.argv[1], tasks=[task(), task("brief")], updates=1, strategy=sys.argv[2])
-"""
-
-
-def test_processes_that_torchrun_started_share_the_work(tmp_path: Path) -> None:
+def test_processes_that_were_started_as_torchrun_does_share_the_work(tmp_path: Path) -> None:
     tiny_folder(tmp_path)
-    (tmp_path / "script.py").write_text(SHARED)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "script.py"]
-
-    def run(*command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280, check=False
-        )
-
-    for command in ((sys.executable, "script.py", "alone", "single"), (*torchrun, "shared", "ddp")):
-        ended = run(*command)
-        assert ended.returncode == 0, ended.stderr
+    for count, name, strategy in ((1, "alone", "single"), (2, "shared", "ddp")):
+        arguments = [str(tmp_path), str(tmp_path / name), strategy]
+        environment = {**os.environ, **meeting_place()}
+        together(count, "tests.api.sharing", *arguments, folder=tmp_path, environment=environment)
     alone, shared = (cgpo.load_run(tmp_path / name).summary for name in ("alone", "shared"))
     assert alone is not None
     assert shared is not None

@@ -3,7 +3,6 @@
 import csv
 import json
 import re
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tests.end_to_end.tiny import PIPELINE, RUN, cgpo, environment_in, typed
-from tests.processes import together
+from tests.processes import meeting_place, together
 
 TASKS = ["tasks=[engagement,math_code]", "judges=[false_refusal,math]", "logger=none"]
 SETTINGS = [
@@ -52,11 +51,8 @@ def test_processes_that_torchrun_started_take_one_folder(alone: Path) -> None:
 
 
 def test_tensor_parallel_peers_leave_what_one_process_leaves(alone: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
     line = [*SETTINGS, "trainer=fsdp_tp", TWO, f"hydra.run.dir={alone.parent}/fsdp_tp"]
-    environment = environment_in(alone.parent, **meeting)
+    environment = environment_in(alone.parent, **meeting_place())
     together(2, "cgpo.train", *line, folder=alone.parent, environment=environment)
     assert_same_run(alone.parent / "fsdp_tp", alone)
 
