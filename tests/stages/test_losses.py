@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from cgpo.stages.judge_model import answer_loss
 from cgpo.stages.reward_model import bradley_terry_loss
-from cgpo.stages.sft import Tokens, negative_log_likelihood
-from cgpo.stages.warmup import RankedTokens, dpo_loss
+from cgpo.stages.sft import TokenizedExample, negative_log_likelihood
+from cgpo.stages.warmup import TokenizedPreference, dpo_loss
 
 NEXT = torch.tensor([[0.5, 0.25, 0.125, 0.125], *[[0.25] * 4] * 3])
 """Of four tokens, the probabilities of the one that follows."""
@@ -38,7 +38,7 @@ class Sums(nn.Module):
 
 
 def test_sft_is_the_mean_over_all_response_tokens() -> None:
-    batch = [Tokens((0,), (0, 1)), Tokens((0, 1), (2,))]
+    batch = [TokenizedExample((0,), (0, 1)), TokenizedExample((0, 1), (2,))]
     expected = -(math.log(0.5) + math.log(0.25) + math.log(0.25)) / 3
     assert negative_log_likelihood(Table(), batch, pad_id=3).item() == pytest.approx(expected)
 
@@ -52,17 +52,19 @@ def test_bradley_terry_by_hand() -> None:
 
 
 def test_dpo_by_hand() -> None:
-    pair = RankedTokens(Tokens((0,), (0,)), Tokens((0,), (1, 2)), reference_margin=math.log(4) - 0.5)
+    pair = TokenizedPreference(
+        TokenizedExample((0,), (0,)), TokenizedExample((0,), (1, 2)), reference_margin=math.log(4) - 0.5
+    )
     # log ½ − log ¹⁄₁₆ = log 8; minus the reference's: log 2 + ½.
     expected = math.log(1 + math.exp(-0.4 * (math.log(2) + 0.5)))
     assert dpo_loss(Table(), [pair], beta=0.4, pad_id=3).item() == pytest.approx(expected)
-    other = RankedTokens(pair.rejected, pair.chosen, -pair.reference_margin)
+    other = TokenizedPreference(pair.rejected, pair.chosen, -pair.reference_margin)
     both = dpo_loss(Table(), [pair, other], beta=0.4, pad_id=3).item()
     assert both == pytest.approx((expected + math.log(1 + math.exp(0.4 * (math.log(2) + 0.5)))) / 2)
 
 
 def test_dpo_at_the_reference_is_log_two() -> None:
-    pair = RankedTokens(Tokens((0,), (0,)), Tokens((0,), (1,)), reference_margin=math.log(2))
+    pair = TokenizedPreference(TokenizedExample((0,), (0,)), TokenizedExample((0,), (1,)), reference_margin=math.log(2))
     assert dpo_loss(Table(), [pair], beta=0.1, pad_id=3).item() == pytest.approx(math.log(2))
 
 

@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceC
 from cgpo.errors import UserError
 from cgpo.policy.causal import load_policy
 from cgpo.rewards.bradley_terry import BradleyTerryReward
-from cgpo.stages.random_model import RandomModel, toy
+from cgpo.stages.random_model import RandomModel, toy_architecture
 from cgpo.types import Prompt, Sample
 
 QWEN3 = yaml.safe_load((CONF / "architecture/qwen3_0_6b.yaml").read_text())
@@ -25,7 +25,7 @@ def test_a_policy_of_the_same_class_that_reads_the_suites_tokens(tmp_path: Path)
     assert policy.context_length == 4096
     ids = policy.encode_prompt(Prompt("a", "how many is two and two ?"))
     assert policy.decode(ids).endswith("two ?")
-    assert max(ids) < policy.model.config.vocab_size == toy(QWEN3)["vocab_size"] == len(policy.tokenizer)
+    assert max(ids) < policy.model.config.vocab_size == toy_architecture(QWEN3)["vocab_size"] == len(policy.tokenizer)
 
 
 def test_a_reward_model_with_one_output(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_what_there_is_not_is_refused(tmp_path: Path) -> None:
 
 def test_the_toy_of_a_long_context_is_not_scaled() -> None:
     llama = yaml.safe_load((CONF / "architecture/llama_3_1_8b.yaml").read_text())
-    settings = toy(llama)
+    settings = toy_architecture(llama)
     config = AutoConfig.for_model(settings.pop("model_type"), **settings)
     assert config.rope_parameters["rope_type"] == "default"
     assert llama["rope_parameters"]["rope_type"] == "llama3"

@@ -20,7 +20,7 @@ from cgpo.stages.fitting import FitSettings, fit
 from cgpo.stages.judge_model import JudgeModelTraining
 from cgpo.stages.preferences import SampledPreferences, _pair, read_pairs, write_pairs
 from cgpo.stages.reward_model import RewardModelTraining
-from cgpo.stages.sft import SupervisedFinetuning, encode, negative_log_likelihood
+from cgpo.stages.sft import SupervisedFinetuning, encode_example, negative_log_likelihood
 from cgpo.stages.warmup import DPOWarmup, _margins
 from cgpo.types import Outcome, Prompt, Sample
 
@@ -78,7 +78,7 @@ def test_sft_learns_its_demonstrations_and_twice_the_same(tmp_path: Path) -> Non
     learnt = load_policy(str(built(stage, tmp_path / "a")))
 
     def loss(policy: CausalPolicy) -> float:
-        batch = [encode(policy, asked, answer) for asked, answer in shown]
+        batch = [encode_example(policy, asked, answer) for asked, answer in shown]
         return negative_log_likelihood(policy.model, batch, policy.pad_id).item()
 
     assert loss(learnt) < 0.5 * loss(base())
@@ -109,7 +109,9 @@ def test_the_warm_up_widens_the_margin_and_twice_the_same(tmp_path: Path, policy
     learnt = load_policy(str(built(stage, tmp_path / "a")))
 
     def margin(policy: CausalPolicy) -> float:
-        rows = [(encode(policy, p.prompt, p.chosen), encode(policy, p.prompt, p.rejected)) for p in pairs()]
+        rows = [
+            (encode_example(policy, p.prompt, p.chosen), encode_example(policy, p.prompt, p.rejected)) for p in pairs()
+        ]
         with torch.no_grad():
             return _margins(policy.model, rows, policy.pad_id).mean().item()
 
@@ -202,5 +204,5 @@ def test_nothing_to_fit_to(policy: str) -> None:
 
 @pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch_size": -1}, {"learning_rate": 0.0}])
 def test_fit_settings_out_of_range(wrong: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match=rf"{next(iter(wrong))} is .* must be above 0"):
+    with pytest.raises(UserError, match=rf"FitSettings\.{next(iter(wrong))} is .*: it must be a "):
         FitSettings(**{"steps": 1, "batch_size": 1, "learning_rate": 1e-3, **wrong})

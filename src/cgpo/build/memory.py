@@ -22,7 +22,7 @@ from cgpo.config import (
 from cgpo.errors import UserError
 from cgpo.memory.job import Job, Layout, Weights
 from cgpo.memory.shape import Shape, measure_shape
-from cgpo.stages.random_model import toy
+from cgpo.stages.random_model import toy_architecture
 
 GPU = "gpu"
 
@@ -130,7 +130,7 @@ def _architecture(path: str, config: PlanConfig) -> Mapping[str, object] | str:
 def _of_artifact(name: str, config: PlanConfig) -> Mapping[str, object] | str:
     recipe = config.pipeline.get(name)
     if recipe is not None and "architecture" in recipe.arguments:
-        return toy(_numbers(recipe.arguments["architecture"]))
+        return toy_architecture(_numbers(recipe.arguments["architecture"]))
     store = artifact_store(config.cache_dir, config.pipeline, lambda _: None)
     folder = store.folder / name / store.key(name)
     if folder.is_dir():

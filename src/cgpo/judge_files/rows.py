@@ -124,11 +124,10 @@ def parse_sample(fields: Mapping[str, Any], place: str) -> Sample:
     taken = [name for name in FIELDS if name in fields]
     if taken:
         raise UserError(f"{place}: field '{taken[0]}' is what judging adds; drop it from the input, or rename it")
-    metadata: Mapping[str, Any] | None = fields.get("metadata")
-    given: object = metadata
-    if not isinstance(given, Mapping | None):
+    metadata: Any = fields.get("metadata")
+    if metadata is not None and not isinstance(metadata, Mapping):
         raise UserError(f"{place}: field 'metadata' must be an object, found {preview(fields['metadata'])}")
-    prompt = Prompt(place, _text(fields, "prompt", place), metadata=metadata or {})
+    prompt = Prompt(place, _text(fields, "prompt", place), metadata=fields.get("metadata") or {})
     return Sample(prompt, _text(fields, "response", place))
 
 

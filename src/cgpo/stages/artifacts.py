@@ -1,24 +1,23 @@
-"""What the stages made: built once, kept under the configuration that made it, reused by every run."""
+"""The artifact store: results of stages, built once, kept under a hash of their recipe, and reused by every run."""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
 import json
-import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from cgpo.config import ARTIFACT, Component, Value, mapped, plain
 from cgpo.errors import UserError
-from cgpo.files import file_fingerprints
+from cgpo.files import file_fingerprints, new_folder
 from cgpo.progress import bar
 
 VERSION = 1
-"""Raised when the same configuration would give something else than before."""
+"""Increased when the same configuration would give a different result than before."""
 
 
 class Stage(Protocol):
@@ -32,15 +31,15 @@ class Stage(Protocol):
 class ArtifactStore:
     """A folder of built artifacts.
 
-    A configuration names an artifact by a string such as `artifact:sft`. Its recipe may name others. An artifact's key
-    is a hash of its recipe, of the keys of those it depends on and of the state of the files that it names: a changed
-    setting or model builds anew what it touches, and nothing else.
+    A configuration names an artifact by a string such as `artifact:sft`, and its recipe may name others. An artifact's
+    key is a hash of its recipe, of the keys of the artifacts that it depends on, and of the fingerprints of the files
+    that it names: a changed setting or model rebuilds what depends on it, and nothing else.
 
     Args:
-        folder: where artifacts lie.
-        recipes: name → its stage.
-        make: makes a stage that names no artifacts any more.
-        announce: told in lines what is built and what is reused.
+        folder: the folder of the artifacts.
+        recipes: the stage that makes each artifact, by name.
+        make: makes a stage from a recipe in which artifacts are replaced by their folders.
+        announce: gets lines about what is built and what is reused.
     """
 
     def __init__(
@@ -59,15 +58,15 @@ class ArtifactStore:
         self._asked = 0
 
     def resolve(self, value: Value) -> Value:
-        """A value with every reference replaced by the folder of its artifact, built if it is missing.
+        """Replaces every artifact that a value names by its folder, building it if it is missing.
 
         Raises:
-            UserError: a reference names no recipe.
+            UserError: there is no recipe of that name.
         """
-        return _replaced(value, lambda name: str(self.path(name)))
+        return _replace_artifacts(value, lambda name: str(self.path(name)))
 
     def path(self, name: str) -> Path:
-        """An artifact's folder, built if it is missing."""
+        """Returns an artifact's folder, building it if it is missing."""
         folder = self.folder / name / self.key(name)
         with self.reuse_told_at_once():
             if not folder.is_dir():
@@ -81,8 +80,8 @@ class ArtifactStore:
         return folder
 
     @contextmanager
-    def reuse_told_at_once(self) -> Iterator[None]:
-        """What is reused meanwhile is told in one line: where something is made, or at the end."""
+    def reuse_told_at_once(self) -> Generator[None]:
+        """Collects what is reused during a block into one line, announced before something is built or at the end."""
         self._asked += 1
         try:
             yield
@@ -97,8 +96,8 @@ class ArtifactStore:
         self._reused.clear()
 
     def key(self, name: str) -> str:
-        """Hash of the recipe, of the files that it names, and of all it depends on."""
-        recipe = _replaced(self._recipe(name), lambda other: f"{other}@{self.key(other)}")
+        """Hashes an artifact's recipe, the files that it names, and everything that it depends on."""
+        recipe = _replace_artifacts(self._recipe(name), lambda other: f"{other}@{self.key(other)}")
         files = file_fingerprints(plain(self._recipe(name)))
         text = json.dumps([VERSION, name, plain(recipe), *([files] if files else [])], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -112,22 +111,16 @@ class ArtifactStore:
     def _build(self, name: str, recipe: Value, folder: Path) -> None:
         self._tell_reuse()
         self._announce(f"{name}: not there yet, made now")
-        unfinished = folder.with_name(f"{folder.name}.unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        try:
+        with new_folder(folder) as unfinished:
             start = time.perf_counter()
             with bar(name, None):
                 self._make(recipe).build(unfinished)
             self.seconds[name] = time.perf_counter() - start
             (unfinished / "recipe.json").write_text(json.dumps(plain(recipe), indent=2, sort_keys=True))
-            unfinished.rename(folder)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
 
     @contextmanager
-    def _locked(self, name: str, folder: Path) -> Iterator[None]:
-        """Keeps two runs from building the same artifact: the second waits, and says so."""
+    def _locked(self, name: str, folder: Path) -> Generator[None]:
+        """Keeps two runs from building the same artifact; the second one announces that it waits."""
         folder.parent.mkdir(parents=True, exist_ok=True)
         with folder.with_name(f"{folder.name}.lock").open("w") as file:
             try:
@@ -138,8 +131,8 @@ class ArtifactStore:
             yield
 
 
-def _replaced(value: Value, replace: Callable[[str], str]) -> Value:
-    """A value in which every `artifact:NAME` is something else."""
+def _replace_artifacts(value: Value, replace: Callable[[str], str]) -> Value:
+    """Replaces every `artifact:NAME` in a value."""
 
     def change(_: str, leaf: Value) -> Value:
         if isinstance(leaf, str) and leaf.startswith(ARTIFACT):

@@ -1,4 +1,4 @@
-"""Fitting a model to examples by a loss: what every supervised stage does."""
+"""Fits a model to examples by a loss, as every supervised stage does."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from cgpo.bounds import Unit, check_fields
 from cgpo.errors import UserError
 from cgpo.progress import Work, bar
 from cgpo.seeds import derived_seed
+from cgpo.tensors import int_list
 from cgpo.training.schedule import WarmupCosine
 
-E = TypeVar("E")
-Loss = Callable[[nn.Module, Sequence[E]], Tensor]
+Example = TypeVar("Example")
+Loss = Callable[[nn.Module, Sequence[Example]], Tensor]
+"""Computes the mean loss of a model on a batch of examples."""
 
 
 @dataclass(frozen=True)
@@ -27,18 +29,18 @@ class FitSettings:
     """How a model is fitted.
 
     Attributes:
-        steps: optimizer steps.
-        batch_size: examples a step.
-        learning_rate: the highest, after `warmup_steps`.
-        warmup_steps: steps in which the learning rate rises from 0.
-        final_factor: what the cosine schedule lowers the learning rate to, as a share of the highest.
-        weight_decay: of AdamW.
-        clip_norm: the gradient's largest norm.
-        seed: of the examples' order.
+        steps: the number of optimizer steps.
+        batch_size: the number of examples in a step.
+        learning_rate: the highest learning rate, reached after `warmup_steps`.
+        warmup_steps: the number of steps in which the learning rate rises from 0.
+        final_factor: the last learning rate of the cosine schedule, as a share of the highest.
+        weight_decay: the weight decay of AdamW.
+        clip_norm: the largest norm of the gradient.
+        seed: the seed of the order of the examples.
         accelerator: Lightning's name of the device.
 
     Raises:
-        UserError: a value is out of its range.
+        UserError: a value is out of range.
     """
 
     steps: Annotated[int, Ge(1), Unit("steps")]
@@ -55,15 +57,15 @@ class FitSettings:
         check_fields(self)
 
 
-def fit(model: nn.Module, examples: Sequence[E], loss: Loss[E], settings: FitSettings, title: str) -> float:
+def fit(model: nn.Module, examples: Sequence[Example], loss: Loss[Example], settings: FitSettings, title: str) -> float:
     """Fits a model in place, showing a progress bar with the remaining time.
 
     Args:
-        model: its parameters that require gradients are fitted.
-        examples: passed over epoch by epoch, each in an order of its own.
-        loss: mean loss of a batch of examples.
-        settings: how.
-        title: what the progress bar says.
+        model: the model, whose parameters that require gradients are fitted.
+        examples: the examples, in a new order every epoch.
+        loss: computes the mean loss of a batch.
+        settings: how the model is fitted.
+        title: the title of the progress bar.
 
     Returns:
         The mean loss over the last tenth of the steps.
@@ -81,17 +83,17 @@ def fit(model: nn.Module, examples: Sequence[E], loss: Loss[E], settings: FitSet
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
-        enable_progress_bar=False,  # ours goes where all lines go
+        enable_progress_bar=False,  # the bar below is shown instead
     )
     with bar(title, settings.steps) as work:
         fitted = _Fit(model.train(), loss, settings, work)
-        trainer.fit(fitted, DataLoader(_Batches(examples, settings), batch_size=None, collate_fn=_as_it_is))
+        trainer.fit(fitted, DataLoader(_Batches(examples, settings), batch_size=None, collate_fn=_unchanged))
     last = fitted.losses[-max(1, settings.steps // 10) :]
     return sum(last) / len(last)
 
 
-class _Fit(LightningModule, Generic[E]):
-    def __init__(self, model: nn.Module, loss: Loss[E], settings: FitSettings, work: Work) -> None:
+class _Fit(LightningModule, Generic[Example]):
+    def __init__(self, model: nn.Module, loss: Loss[Example], settings: FitSettings, work: Work) -> None:
         super().__init__()
         self.model = model
         self.losses: list[float] = []
@@ -102,7 +104,7 @@ class _Fit(LightningModule, Generic[E]):
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         return batch
 
-    def training_step(self, batch: Sequence[E]) -> Tensor:
+    def training_step(self, batch: Sequence[Example]) -> Tensor:
         loss = self._loss(self.model, batch)
         self.losses.append(loss.item())
         self._work.advance(1, loss=self.losses[-1])
@@ -122,7 +124,7 @@ class _Fit(LightningModule, Generic[E]):
 
 
 class _Batches(Dataset[Any]):
-    """Item `t` is the batch of step `t`; every epoch visits each example once."""
+    """The batches by step; every epoch visits each example once."""
 
     def __init__(self, examples: Sequence[Any], settings: FitSettings) -> None:
         self._examples = examples
@@ -141,10 +143,10 @@ class _Batches(Dataset[Any]):
         epoch, index = divmod(position, len(self._examples))
         if epoch != self._epoch:
             generator = torch.Generator().manual_seed(derived_seed(self._settings.seed, "order", epoch))
-            self._order = torch.randperm(len(self._examples), generator=generator).tolist()
+            self._order = int_list(torch.randperm(len(self._examples), generator=generator))
             self._epoch = epoch
         return self._examples[self._order[index]]
 
 
-def _as_it_is(batch: Any) -> Any:
+def _unchanged(batch: Any) -> Any:
     return batch

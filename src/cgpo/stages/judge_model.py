@@ -1,4 +1,4 @@
-"""A judge model from labelled rows: fine-tuned on most of them, and measured on the rest."""
+"""Judge models: fine-tuning on labelled responses, and measuring on rows that were held out."""
 
 from __future__ import annotations
 
@@ -24,30 +24,32 @@ from cgpo.judges.language_model.question import Question
 from cgpo.judges.language_model.rendering import answer_token, load_template, needs_ground_truth, render
 from cgpo.policy.causal import load_policy
 from cgpo.stages.fitting import FitSettings, fit
+from cgpo.tensors import pad_rows
 from cgpo.types import Sample
 
-Labelled = tuple[Sequence[int], int]
+LabelledRow = tuple[Sequence[int], int]
+"""The tokens of a judge's question, and the index of the right answer."""
 
 
 class LabelledSamples(Protocol):
-    """Where labelled responses come from."""
+    """A source of labelled responses."""
 
     def load(self) -> Sequence[tuple[Sample, bool]]:
-        """Samples, each with whether the judge's constraint is satisfied."""
+        """Loads samples, each with whether the judge's constraint is satisfied."""
         ...
 
 
 @dataclass(frozen=True)
 class JudgeModelTraining:
-    """Trains the answer token only: the two answers' softmax is what the judge reads (section 4.1.4).
+    """Trains only the answer token: the judge reads the softmax over the two answers (section 4.1.4).
 
     Attributes:
         policy: folder or hub id of the language model to start from.
-        template: name or path of the judge's template.
-        positive: the answer that means satisfied; one token.
-        negative: the answer that means violated; one token.
+        template: the name or path of the judge's template.
+        positive: the answer that means satisfied, one token.
+        negative: the answer that means violated, one token.
         samples: the labelled responses.
-        fit: how.
+        fit: how the model is fitted.
     """
 
     policy: ModelPath
@@ -58,7 +60,7 @@ class JudgeModelTraining:
     fit: FitSettings
 
     def build(self, folder: Path) -> None:
-        """Writes the judge model as a `transformers` folder, with the question that it was trained on beside it."""
+        """Writes the judge model as a `transformers` folder, together with the question that it was trained on."""
         policy = load_policy(self.policy)
         template = load_template(self.template)
         answers = [answer_token(word, template, policy.tokenizer) for word in (self.negative, self.positive)]
@@ -75,31 +77,28 @@ class JudgeModelTraining:
         Question(template, self.positive, self.negative, self.template).save(folder)
 
 
-def answer_loss(model: nn.Module, batch: Sequence[Labelled], answers: Sequence[int], pad_id: int) -> Tensor:
-    """Mean cross-entropy of the right one of the two answers, among the two, at the answer position."""
+def answer_loss(model: nn.Module, batch: Sequence[LabelledRow], answers: Sequence[int], pad_id: int) -> Tensor:
+    """Computes the mean cross-entropy of the right answer among the two answers, at the answer position."""
     device = next(model.parameters()).device
-    rows = [row for row, _ in batch]
-    lengths = torch.tensor([len(row) for row in rows], device=device)
-    width = int(lengths.max())
-    tokens = torch.tensor([[*row, *[pad_id] * (width - len(row))] for row in rows], device=device)
+    tokens, mask = pad_rows([row for row, _ in batch], pad_id, device)
     output: Any = model(input_ids=tokens, use_cache=False)
-    last = output.logits[torch.arange(len(rows), device=device), lengths - 1]
+    last = output.logits[torch.arange(len(batch), device=device), mask.sum(-1) - 1]
     labels = torch.tensor([label for _, label in batch], device=device)
     return cross_entropy(last[:, list(answers)].float(), labels)
 
 
 HELD_OUT, VERDICTS, SUMMARY = "held_out.jsonl", "held_out_verdicts.jsonl", "training.json"
-"""What lies beside the model: the rows held out, its verdicts on them, and the numbers."""
+"""The files beside the model: the rows held out, its verdicts on them, and the numbers."""
 
 
 @dataclass(frozen=True)
 class LabelledRows:
-    """Rows of a file with their labels, split by prompt: rows of one prompt are all on the same side.
+    """Labelled rows of a file, split by prompt: rows of one prompt are all on the same side.
 
     Attributes:
-        train: to be trained on.
-        held_out: to be judged at the end.
-        unlabelled: how many rows had no label and were left out.
+        train: the rows to train on.
+        held_out: the rows to judge at the end.
+        unlabelled: the number of rows without a label, which were left out.
     """
 
     train: Sequence[ResponseRow]
@@ -107,7 +106,7 @@ class LabelledRows:
     unlabelled: int
 
     def load(self) -> list[tuple[Sample, bool]]:
-        """The samples to train on, each with whether it is satisfied."""
+        """Returns the samples to train on, each with whether it is satisfied."""
         return [(row.sample, bool(row.label)) for row in self.train]
 
 
@@ -115,12 +114,12 @@ def read_labelled(path: Path, held_out: float, seed: int) -> LabelledRows:
     """Reads and splits a file of labelled rows.
 
     Args:
-        path: JSONL of `prompt`, `response`, `metadata` and `label`.
-        held_out: the share of prompts whose rows to hold out, or the number of rows; rows of one prompt stay together.
-        seed: another seed, another choice.
+        path: a JSONL file with `prompt`, `response`, `metadata` and `label`.
+        held_out: the share or number of rows to hold out; rows of one prompt stay together.
+        seed: another seed makes another choice.
 
     Raises:
-        UserError: a row cannot be read, or one side has no rows, or the rows to train on have one label only.
+        UserError: a row cannot be read, one side has no rows, or all rows to train on have the same label.
     """
     rows = list(read_responses(path))
     labelled = [row for row in rows if row.label is not None]
@@ -141,14 +140,14 @@ def read_labelled(path: Path, held_out: float, seed: int) -> LabelledRows:
 
 @dataclass(frozen=True)
 class LabelledJudge:
-    """Fine-tunes a judge model on labelled rows and measures it on those held out.
+    """Fine-tunes a judge model on labelled rows and measures it on the rows held out.
 
     Attributes:
-        model: folder or hub name of the language model to start from.
-        template: name or path of the judge's template.
-        positive: the answer that means satisfied; one token.
-        negative: the answer that means violated; one token.
-        fit: how.
+        model: folder or hub id of the language model to start from.
+        template: the name or path of the judge's template.
+        positive: the answer that means satisfied, one token.
+        negative: the answer that means violated, one token.
+        fit: how the model is fitted.
     """
 
     model: str
@@ -158,14 +157,18 @@ class LabelledJudge:
     fit: FitSettings
 
     def build(self, rows: LabelledRows, output: Path) -> Mapping[str, Any]:
-        """Writes the judge model, a `transformers` folder, with the rows held out and its verdicts on them.
+        """Writes the judge model as a `transformers` folder, with the rows held out and its verdicts on them.
+
+        Args:
+            rows: the labelled rows.
+            output: the folder to make.
 
         Returns:
             The summary of its verdicts on the rows held out, as `cgpo judge` writes it.
 
         Raises:
-            UserError: the output is there already or cannot be made, the model cannot be loaded, or a row lacks what
-                the template asks for.
+            UserError: the output exists or cannot be made, the model cannot be loaded, or a row lacks what the
+                template needs.
         """
         check_free(output)
         _check_ground_truths(rows, self.template)
@@ -199,17 +202,17 @@ class LabelledJudge:
 
 
 def check_free(output: Path) -> None:
-    """Asserts that nothing would be overwritten.
+    """Checks that nothing would be overwritten.
 
     Raises:
-        UserError: something is there.
+        UserError: the output exists.
     """
     if output.exists():
         raise UserError(f"output={output} is there already, and is never overwritten; choose another")
 
 
 def _check_ground_truths(rows: LabelledRows, template: str) -> None:
-    """Looks at the rows held out too, which the training itself does not read."""
+    """Checks all rows, also those that training does not read, for a ground truth if the template needs one."""
     if needs_ground_truth(load_template(template)):
         for row in (*rows.train, *rows.held_out):
             if row.sample.prompt.metadata.get("ground_truth") is None:

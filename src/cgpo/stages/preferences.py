@@ -1,4 +1,4 @@
-"""Preference pairs in the place of a rollout: what offline optimizers learn from."""
+"""Preference pairs: sampled from a policy and ranked by an annotator, and used as rollouts by offline optimizers."""
 
 from __future__ import annotations
 
@@ -7,31 +7,32 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from random import Random
-from typing import Protocol
+from typing import Any, Protocol
 
 import orjson
 import torch
 
 from cgpo.bounds import ModelPath
-from cgpo.data.pairs import Pair, PairFile
+from cgpo.data.pairs import Pair
 from cgpo.data.source import PromptSource
 from cgpo.errors import UserError
+from cgpo.files import json_lines
 from cgpo.policy.causal import load_policy
 from cgpo.policy.logprobs import batched_logprobs
 from cgpo.protocols import Policy, Sampler
 from cgpo.rollout import DecodingSampler
 from cgpo.seeds import derived_seed
 from cgpo.tensors import pad_rows
-from cgpo.types import Prompt, Rollout, Sample
+from cgpo.types import Message, Prompt, Rollout, Sample
 
 FILE = "pairs.jsonl"
 
 
 class Annotator(Protocol):
-    """Who ranks responses."""
+    """Ranks responses."""
 
     def score(self, samples: Sequence[Sample], seed: int) -> list[float]:
-        """How much each response is liked; of two responses to a prompt the higher is chosen."""
+        """Scores each response; of two responses to a prompt the one with the higher score is chosen."""
         ...
 
 
@@ -41,12 +42,12 @@ class SampledPreferences:
 
     Attributes:
         policy: folder or hub id of the policy.
-        prompts: where prompts come from; their training split is used, in turn.
-        annotator: who ranks.
-        sampler: draws the responses.
-        prompts_per_source: how many prompts of each source.
-        responses_per_prompt: responses of which the best and the worst make a pair.
-        seed: of draws and of the annotator's noise.
+        prompts: the sources of the prompts, whose training splits are used.
+        annotator: ranks the responses.
+        sampler: samples the responses.
+        prompts_per_source: the number of prompts from each source.
+        responses_per_prompt: the number of responses of which the best and the worst make a pair.
+        seed: the seed of the responses and of the annotator's noise.
     """
 
     policy: ModelPath
@@ -58,7 +59,7 @@ class SampledPreferences:
     seed: int = 0
 
     def build(self, folder: Path) -> None:
-        """Writes `pairs.jsonl`; prompts whose responses are all equal give no pair."""
+        """Writes `pairs.jsonl`; a prompt whose best and worst responses are equal gives no pair."""
         policy = load_policy(self.policy)
         pairs: list[Pair] = []
         for number, source in enumerate(self.prompts):
@@ -74,21 +75,6 @@ class SampledPreferences:
         write_pairs(folder, pairs)
 
 
-@dataclass(frozen=True)
-class GivenPreferences:
-    """Pairs from a file or data set.
-
-    Attributes:
-        pairs: where they come from.
-    """
-
-    pairs: PairFile
-
-    def build(self, folder: Path) -> None:
-        """Writes `pairs.jsonl`."""
-        write_pairs(folder, self.pairs.load().train)
-
-
 def _pair(samples: Sequence[Sample], scores: Sequence[float]) -> list[Pair]:
     best = max(range(len(samples)), key=lambda i: scores[i])
     worst = min(range(len(samples)), key=lambda i: scores[i])
@@ -99,38 +85,39 @@ def _pair(samples: Sequence[Sample], scores: Sequence[float]) -> list[Pair]:
 
 def write_pairs(folder: Path, pairs: Sequence[Pair]) -> None:
     """Writes `pairs.jsonl` into a folder."""
-    (folder / FILE).write_bytes(b"".join(orjson.dumps(asdict(pair)) + b"\n" for pair in pairs))
+    (folder / FILE).write_bytes(json_lines(asdict(pair) for pair in pairs))
 
 
 def read_pairs(folders: Iterable[str]) -> list[Pair]:
-    """The pairs of one or several folders, one after the other."""
+    """Reads the pairs of some folders, one folder after the other."""
     rows = [orjson.loads(line) for folder in folders for line in (Path(folder) / FILE).read_bytes().splitlines()]
-    return [
-        Pair(Prompt(**{**row["prompt"], "history": tuple(row["prompt"]["history"])}), row["chosen"], row["rejected"])
-        for row in rows
-    ]
+    return [Pair(_prompt(**row["prompt"]), row["chosen"], row["rejected"]) for row in rows]
+
+
+def _prompt(history: Sequence[Message], **fields: Any) -> Prompt:
+    return Prompt(history=tuple(history), **fields)
 
 
 @dataclass(frozen=True)
 class OfflinePairs(DecodingSampler):
-    """Draws preference pairs with their own prompts; implements `cgpo.protocols.Sampler`.
+    """Returns preference pairs with their own prompts instead of a rollout; implements `cgpo.protocols.Sampler`.
 
-    `K/2` pairs for each prompt that is asked for, at least one, the preferred response first. Asked for one response a
-    prompt, by an evaluation or for a baseline, it lets the policy answer, as `DecodingSampler` does.
+    For each prompt that is asked for there are `K/2` pairs, at least one, the preferred response first. Asked for one
+    response to a prompt, for an evaluation or a baseline, it samples from the policy as `DecodingSampler` does.
 
     Attributes:
-        pairs: folders of preference pairs, taken together.
-        max_tokens: budget of one forward pass over the pairs.
+        pairs: folders of preference pairs, which are used together.
+        max_tokens: the budget of one forward pass over the pairs in tokens.
 
     Raises:
-        UserError: a setting is out of its range.
+        UserError: a setting is out of range.
     """
 
     pairs: Sequence[str] = ()
     max_tokens: int = 8192
 
     @cached_property
-    def _known(self) -> list[Pair]:
+    def _all_pairs(self) -> list[Pair]:
         found = read_pairs(self.pairs)
         if not found:
             raise UserError(f"rollout.pairs: there is no pair in {', '.join(self.pairs) or 'no folder'}")
@@ -139,7 +126,7 @@ class OfflinePairs(DecodingSampler):
     def sample(
         self, policy: Policy, prompts: Sequence[Prompt], responses_per_prompt: int, seed: int | Sequence[int]
     ) -> Rollout:
-        """Pairs, the same for the same seed; the prompts that are asked for only say how many, and each has a seed.
+        """Draws pairs, the same ones for the same seed; the prompts only tell how many, and each has a seed.
 
         Raises:
             UserError: there is no pair.
@@ -148,7 +135,7 @@ class OfflinePairs(DecodingSampler):
             return super().sample(policy, prompts, 1, seed)
         seeds = [derived_seed(seed, place) for place in range(len(prompts))] if isinstance(seed, int) else seed
         count = max(1, responses_per_prompt // 2)
-        pairs = [pair for own in seeds for pair in Random(f"offline/{own}").choices(self._known, k=count)]
+        pairs = [pair for own in seeds for pair in Random(f"offline/{own}").choices(self._all_pairs, k=count)]
         return _rollout(policy, pairs, self.max_tokens)
 
 

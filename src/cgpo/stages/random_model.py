@@ -1,4 +1,4 @@
-"""A model of a given architecture at toy size, with random weights: to try a recipe without its models."""
+"""A model of a given architecture at toy size with random weights, to try a recipe without its real models."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from cgpo.errors import UserError
+from cgpo.errors import UserError, first_line
 from cgpo.stages.suite import suite_tokenizer
+from cgpo.tensors import seeded
 
 CLASSES = {"causal": AutoModelForCausalLM, "reward": AutoModelForSequenceClassification}
 TOY: Mapping[str, Any] = {
@@ -21,31 +21,31 @@ TOY: Mapping[str, Any] = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "head_dim": 16,
-    # Of the suite's tokenizer; judges' templates are long in its tokens.
+    # The suite's tokenizer has this many tokens, and judges' templates are long in them.
     "vocab_size": 768,
     "max_position_embeddings": 4096,
     "initializer_range": 0.06,
-    # The scaling of long contexts would have nothing to scale.
+    # There is no long context to scale to.
     "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
 }
 
 
-def toy(architecture: Mapping[str, Any]) -> dict[str, Any]:
-    """An architecture at toy size."""
+def toy_architecture(architecture: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns an architecture at toy size."""
     return {**architecture, **TOY}
 
 
 @dataclass(frozen=True)
 class RandomModel:
-    """The same `transformers` class as a real model, a few ten thousand parameters, with the suite's tokenizer.
+    """A tiny model of the same `transformers` class as a real one, with the suite's tokenizer.
 
     Attributes:
-        architecture: what the real model's `config.json` says; its `model_type` names the class.
+        architecture: the content of the real model's `config.json`, whose `model_type` names the class.
         kind: `causal`, or `reward` for a sequence classifier with one output.
-        seed: of the weights.
+        seed: the seed of the weights.
 
     Raises:
-        UserError: there is no such kind, or no `model_type`.
+        UserError: there is no such kind, or the `model_type` is missing.
     """
 
     architecture: Mapping[str, Any]
@@ -62,19 +62,20 @@ class RandomModel:
         """Writes the model and the tokenizer as a `transformers` folder.
 
         Raises:
-            UserError: transformers knows no model of this type.
+            UserError: transformers has no model of this type.
         """
-        tokenizer = suite_tokenizer(context_length=TOY["max_position_embeddings"])
-        settings = {**toy(self.architecture), "vocab_size": len(tokenizer)}
+        tokenizer: Any = suite_tokenizer(context_length=TOY["max_position_embeddings"])
+        settings = {**toy_architecture(self.architecture), "vocab_size": len(tokenizer)}
         settings |= {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
         settings |= {"bos_token_id": None} | ({"num_labels": 1} if self.kind == "reward" else {})
+        auto_config: Any = AutoConfig
         model_type = settings.pop("model_type")
         try:
-            config = AutoConfig.for_model(model_type, **settings)
+            config = auto_config.for_model(model_type, **settings)
         except ValueError as error:
-            raise UserError(f"architecture: {str(error).splitlines()[0]}") from error
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            model = CLASSES[self.kind].from_config(config)
+            raise UserError(f"architecture: {first_line(error)}") from error
+        auto_class: Any = CLASSES[self.kind]
+        with seeded(self.seed):
+            model = auto_class.from_config(config)
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)

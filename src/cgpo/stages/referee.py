@@ -1,4 +1,4 @@
-"""A larger language model as referee: how likely it finds what a smaller one wrote."""
+"""A larger language model as referee: how likely it finds the responses of a smaller one."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from cgpo.config.references import require_model_path
 from cgpo.errors import UserError
 from cgpo.policy.causal import CausalPolicy, load_policy
 from cgpo.policy.logprobs import batched_logprobs
-from cgpo.tensors import pad_rows
+from cgpo.tensors import float_list, pad_rows
 from cgpo.types import Sample
 
 
 class RefereeLoss:
     """The mean negative log-likelihood of a response's tokens, given its prompt, in nats: lower is more fluent.
 
-    A measure of held-out responses. Whether a response ended by itself is not looked at: the token that ends it takes
-    no part. An empty response has the loss of ending at once, by whichever token ends a response.
+    It measures held-out responses. Whether a response ended by itself does not matter, for the token that ends it is
+    left out. An empty response has the loss of ending at once, by any token that ends a response.
 
     Args:
         path: folder or hub id of the referee, a causal language model.
-        dtype: of its weights.
-        max_tokens: budget of one forward pass.
+        dtype: the dtype of its weights.
+        max_tokens: the budget of one forward pass in tokens.
 
     Raises:
         UserError: the folder is missing.
@@ -45,7 +45,7 @@ class RefereeLoss:
         self._path, self._dtype, self._max_tokens = path, dtype, max_tokens
 
     def score(self, samples: Sequence[Sample]) -> Tensor:
-        """`[N]` float32, in the order of the samples."""
+        """Computes the loss of each sample, `[N]` float32."""
         if not samples:
             return torch.zeros(0)
         referee = self._referee
@@ -62,7 +62,7 @@ class RefereeLoss:
         return -total
 
     def _mean_logprobs(self, prompts: Sequence[Sequence[int]], rows: Sequence[Sequence[int]]) -> Tensor:
-        """Means over each row's tokens; `[N]` float32."""
+        """Computes the mean log-probability of each row's tokens, `[N]` float32."""
         referee = self._referee
         ids, mask = pad_rows(rows, referee.pad_id)
         logprobs = batched_logprobs(referee.model, prompts, ids, mask, 1.0, referee.pad_id, self._max_tokens)
@@ -80,7 +80,7 @@ class RefereeAnnotator:
 
     Args:
         path: folder or hub id of the referee.
-        dtype: of its weights.
+        dtype: the dtype of its weights.
 
     Raises:
         UserError: the folder is missing.
@@ -90,12 +90,12 @@ class RefereeAnnotator:
         self._loss = RefereeLoss(path, dtype)
 
     def score(self, samples: Sequence[Sample], seed: int) -> list[float]:
-        """Mean token log-likelihoods; the referee has no noise, so the seed changes nothing."""
-        return (-self._loss.score(samples)).tolist()
+        """Computes mean token log-likelihoods; the referee has no noise, so the seed changes nothing."""
+        return float_list(-self._loss.score(samples))
 
 
 def _responses(referee: CausalPolicy, text: str, prompt_length: int) -> list[list[int]]:
-    """The response's tokens, as far as the context reaches; for an empty one each way to end."""
+    """Returns the response's tokens that fit the context; for an empty response each token that could end it."""
     room = referee.context_length - prompt_length
     if room < 1:
         raise UserError(

@@ -8,63 +8,61 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-import torch
 from torch import Tensor, nn
 
 from cgpo.policy.causal import CausalPolicy
 from cgpo.policy.logprobs import response_logprobs
 from cgpo.stages.fitting import FitSettings, fit
+from cgpo.tensors import pad_rows
 from cgpo.types import Prompt
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """A prompt's tokens and those of one response to it."""
+class TokenizedExample:
+    """The tokens of a prompt and of one response to it."""
 
     prompt: tuple[int, ...]
     response: tuple[int, ...]
 
 
-def encode(policy: CausalPolicy, prompt: Prompt, response: str) -> Tokens:
-    """Tokens of a demonstration; the response is cut where the context ends."""
+def encode_example(policy: CausalPolicy, prompt: Prompt, response: str) -> TokenizedExample:
+    """Tokenizes a prompt and a response, which is cut where the context ends."""
     prompt_ids = tuple(policy.encode_prompt(prompt))
-    return Tokens(prompt_ids, tuple(policy.encode_response(response))[: policy.context_length - len(prompt_ids)])
+    room = policy.context_length - len(prompt_ids)
+    return TokenizedExample(prompt_ids, tuple(policy.encode_response(response))[:room])
 
 
-def token_logprobs(model: nn.Module, batch: Sequence[Tokens], pad_id: int) -> tuple[Tensor, Tensor]:
-    """`[N, T]` log-probabilities of the responses' tokens and `[N, T]` their mask."""
+def token_logprobs(model: nn.Module, batch: Sequence[TokenizedExample], pad_id: int) -> tuple[Tensor, Tensor]:
+    """Computes `[N, T]` log-probabilities of the responses' tokens, and returns them with their `[N, T]` mask."""
     device = next(model.parameters()).device
-    width = max(len(row.response) for row in batch)
-    ids = torch.tensor([[*row.response, *[pad_id] * (width - len(row.response))] for row in batch], device=device)
-    lengths = torch.tensor([len(row.response) for row in batch], device=device)
-    mask = torch.arange(width, device=device) < lengths[:, None]
+    ids, mask = pad_rows([row.response for row in batch], pad_id, device)
     return response_logprobs(model, [row.prompt for row in batch], ids, mask, 1.0, pad_id), mask
 
 
 class Demonstrations(Protocol):
-    """Where demonstrations come from."""
+    """A source of demonstrations."""
 
     def load(self) -> Sequence[tuple[Prompt, str]]:
-        """Prompts, each with the response to be learnt."""
+        """Loads prompts, each with the response to learn."""
         ...
 
 
 class BasePolicy(Protocol):
-    """What fine-tuning starts from."""
+    """The policy that fine-tuning starts from."""
 
     def load(self) -> CausalPolicy:
-        """The policy, with weights that may be changed."""
+        """Loads the policy, whose weights may be changed."""
         ...
 
 
 @dataclass(frozen=True)
 class SupervisedFinetuning:
-    """Maximises the likelihood of demonstrated responses; prompts are not learnt.
+    """Maximizes the likelihood of demonstrated responses; prompts are not learned.
 
     Attributes:
-        base: what is fine-tuned.
-        demonstrations: on what.
-        fit: how.
+        base: the policy to fine-tune.
+        demonstrations: the demonstrations.
+        fit: how the model is fitted.
     """
 
     base: BasePolicy
@@ -74,12 +72,12 @@ class SupervisedFinetuning:
     def build(self, folder: Path) -> None:
         """Writes the policy as a `transformers` folder."""
         policy = self.base.load()
-        examples = [encode(policy, prompt, response) for prompt, response in self.demonstrations.load()]
+        examples = [encode_example(policy, prompt, response) for prompt, response in self.demonstrations.load()]
         fit(policy.model, examples, partial(negative_log_likelihood, pad_id=policy.pad_id), self.fit, "SFT")
         policy.save(folder)
 
 
-def negative_log_likelihood(model: nn.Module, batch: Sequence[Tokens], pad_id: int) -> Tensor:
-    """Mean over the responses' tokens, in nats."""
+def negative_log_likelihood(model: nn.Module, batch: Sequence[TokenizedExample], pad_id: int) -> Tensor:
+    """Computes the mean negative log-likelihood of the responses' tokens, in nats."""
     logprobs, mask = token_logprobs(model, batch, pad_id)
     return -logprobs.sum() / mask.sum().clamp(min=1)

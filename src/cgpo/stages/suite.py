@@ -1,4 +1,4 @@
-"""The built-in suite as the stages see it: where its policy, demonstrations, annotators and labels come from."""
+"""The built-in suite for the stages: its policy, demonstrations, annotators and labelled responses."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from cgpo.types import Prompt, Sample
 
 JUDGE_TEMPLATES = ("suite_false_refusal", "suite_factuality", "suite_safety")
 JUDGE_LANGUAGE = [*map(load_template, JUDGE_TEMPLATES), " yes", " no"] * 100
-"""The judges' questions and answers, often enough that each of their words becomes one token."""
+"""The judges' questions and answers, repeated so often that each of their words becomes one token."""
 
 
 def suite_tokenizer(context_length: int = CONTEXT_LENGTH) -> PreTrainedTokenizerFast:
-    """The tokenizer of the suite's language and of its judges' questions."""
+    """Trains the tokenizer of the suite's language and of its judges' questions."""
     return train_tokenizer([*corpus(), *JUDGE_LANGUAGE], context_length=context_length)
 
 
@@ -33,28 +33,28 @@ class SuitePolicy:
     """An untrained tiny Llama with the suite's tokenizer.
 
     Attributes:
-        seed: of the weights.
-        layers: of the model.
+        seed: the seed of the weights.
+        layers: the number of layers.
     """
 
     seed: int = 0
     layers: int = 3
 
     def load(self) -> CausalPolicy:
-        """The policy, new."""
+        """Makes a new policy."""
         tokenizer = suite_tokenizer()
         return policy_from_model(tiny_llama(tokenizer, self.seed, self.layers), tokenizer)
 
 
 @dataclass(frozen=True)
 class SuiteDemonstrations:
-    """Demonstrations of several tasks, several of each prompt.
+    """Demonstrations of several tasks, several for each prompt.
 
     Attributes:
-        tasks: names of the suite's tasks.
-        train_size: prompts of each task, the same as those that CGPO trains on.
-        repeats: demonstrations of each prompt, in styles drawn anew.
-        seed: of the styles.
+        tasks: the names of tasks of the suite.
+        train_size: the number of prompts of each task, the same ones that CGPO trains on.
+        repeats: the number of demonstrations of each prompt, each in a new style.
+        seed: the seed of the styles.
     """
 
     tasks: Sequence[str]
@@ -63,7 +63,7 @@ class SuiteDemonstrations:
     seed: int = 0
 
     def load(self) -> list[tuple[Prompt, str]]:
-        """Prompts with responses."""
+        """Loads prompts with responses."""
         prompts = {task: SuiteSource(task, self.train_size, 0).load().train for task in self.tasks}
         return [
             pair
@@ -79,7 +79,7 @@ class SuiteAnnotator:
 
     Attributes:
         name: `helpfulness`, `engagement` or `safety`.
-        temperature: scale of the noise; 0 for none.
+        temperature: the scale of the noise; 0 for none.
     """
 
     name: str
@@ -90,7 +90,7 @@ class SuiteAnnotator:
             raise UserError(f"annotator {self.name!r}: choose {', '.join(ANNOTATORS)}")
 
     def score(self, samples: Sequence[Sample], seed: int) -> list[float]:
-        """Scores with Gumbel noise: the higher of two is then a Bradley–Terry choice between them."""
+        """Scores with Gumbel noise, so that the higher of two is a Bradley–Terry choice between them."""
         random = Random(f"annotator/{self.name}/{seed}")
         noise = [-math.log(-math.log(max(random.random(), 1e-12))) for _ in samples]
         judge = ANNOTATORS[self.name]
@@ -99,12 +99,12 @@ class SuiteAnnotator:
 
 @dataclass(frozen=True)
 class SuiteJudgeSamples:
-    """Responses labelled by how they were made, for the judge of one constraint.
+    """Responses labelled by construction, for the judge of one constraint.
 
     Attributes:
         judge: `false_refusal`, `factuality` or `safety`.
-        size: how many.
-        seed: which.
+        size: the number of responses.
+        seed: the seed of the responses.
     """
 
     judge: str
@@ -112,5 +112,5 @@ class SuiteJudgeSamples:
     seed: int = 0
 
     def load(self) -> list[tuple[Sample, bool]]:
-        """Samples with their labels."""
+        """Loads samples with their labels."""
         return [(Sample(p, response), label) for p, response, label in judge_examples(self.judge, self.seed, self.size)]

@@ -1,4 +1,4 @@
-"""The warm-up: a few steps of offline DPO on all the preference data; its result is `π_ref` of RL (section 6)."""
+"""The warm-up: a few steps of offline DPO on all preference data, whose result is `π_ref` of RL (section 6)."""
 
 from __future__ import annotations
 
@@ -19,27 +19,34 @@ from cgpo.data.pairs import Pair
 from cgpo.policy.causal import CausalPolicy, load_policy
 from cgpo.stages.fitting import FitSettings, fit
 from cgpo.stages.preferences import read_pairs
-from cgpo.stages.sft import Tokens, encode, token_logprobs
+from cgpo.stages.sft import TokenizedExample, encode_example, token_logprobs
+from cgpo.tensors import float_list
 
 
 @dataclass(frozen=True)
-class RankedTokens:
-    """A preference pair as tokens, with the reference's log-probabilities of both responses."""
+class TokenizedPreference:
+    """A tokenized preference pair.
 
-    chosen: Tokens
-    rejected: Tokens
+    Attributes:
+        chosen: the preferred response with its prompt.
+        rejected: the other response with its prompt.
+        reference_margin: `log π_ref(chosen) − log π_ref(rejected)`.
+    """
+
+    chosen: TokenizedExample
+    rejected: TokenizedExample
     reference_margin: float
 
 
 @dataclass(frozen=True)
 class DPOWarmup:
-    """Direct preference optimization: `−log σ(β·[ρ(chosen) − ρ(rejected)])`.
+    """Direct preference optimization: `−log σ(β·[ρ(chosen) − ρ(rejected)])` with `ρ = log π_w − log π_ref`.
 
     Attributes:
-        policy: folder or hub id of the SFT policy, which is the reference too.
+        policy: folder or hub id of the SFT policy, which is also the reference.
         pairs: folders of preference pairs.
-        fit: how.
-        beta: β.
+        fit: how the model is fitted.
+        beta: β, the strength of the pull towards the reference.
     """
 
     policy: ModelPath
@@ -56,32 +63,32 @@ class DPOWarmup:
         given = read_pairs(self.pairs)
         used = min(len(given), self.fit.steps * self.fit.batch_size)
         pairs = Random(f"warmup/{self.fit.seed}").sample(given, used)
-        examples = ranked_tokens(policy, pairs)
+        examples = tokenize_pairs(policy, pairs)
         fit(policy.model, examples, partial(dpo_loss, beta=self.beta, pad_id=policy.pad_id), self.fit, "DPO warm-up")
         policy.save(folder)
 
 
-def ranked_tokens(policy: CausalPolicy, pairs: Sequence[Pair], batch_size: int = 64) -> list[RankedTokens]:
-    """The pairs as tokens; the policy as it stands is the reference."""
-    rows = [(encode(policy, p.prompt, p.chosen), encode(policy, p.prompt, p.rejected)) for p in pairs]
-    result: list[RankedTokens] = []
+def tokenize_pairs(policy: CausalPolicy, pairs: Sequence[Pair], batch_size: int = 64) -> list[TokenizedPreference]:
+    """Tokenizes pairs, with the margins of the policy as it is now as those of the reference."""
+    rows = [(encode_example(policy, p.prompt, p.chosen), encode_example(policy, p.prompt, p.rejected)) for p in pairs]
+    result: list[TokenizedPreference] = []
     with torch.no_grad():
         for start in range(0, len(rows), batch_size):
             part = rows[start : start + batch_size]
-            margins = _margins(policy.model, part, policy.pad_id).tolist()
-            result += [RankedTokens(*pair, margin) for pair, margin in zip(part, margins, strict=True)]
+            margins = float_list(_margins(policy.model, part, policy.pad_id))
+            result += [TokenizedPreference(*pair, margin) for pair, margin in zip(part, margins, strict=True)]
     return result
 
 
-def dpo_loss(model: nn.Module, batch: Sequence[RankedTokens], beta: float, pad_id: int) -> Tensor:
-    """Mean over the pairs."""
+def dpo_loss(model: nn.Module, batch: Sequence[TokenizedPreference], beta: float, pad_id: int) -> Tensor:
+    """Computes the mean DPO loss of the pairs."""
     margins = _margins(model, [(row.chosen, row.rejected) for row in batch], pad_id)
     reference = margins.new_tensor([row.reference_margin for row in batch])
     return -logsigmoid(beta * (margins - reference)).mean()
 
 
-def _margins(model: nn.Module, pairs: Sequence[tuple[Tokens, Tokens]], pad_id: int) -> Tensor:
-    """`log π(chosen) − log π(rejected)`; `[N]`."""
+def _margins(model: nn.Module, pairs: Sequence[tuple[TokenizedExample, TokenizedExample]], pad_id: int) -> Tensor:
+    """Computes `log π(chosen) − log π(rejected)` of each pair, `[N]`."""
     logprobs, _ = token_logprobs(model, [chosen for chosen, _ in pairs] + [rejected for _, rejected in pairs], pad_id)
     chosen, rejected = logprobs.sum(-1).chunk(2)
     return chosen - rejected
