@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -47,6 +47,7 @@ class Policy(Protocol):
         ...
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """Samples responses from a policy, without gradients."""
 
@@ -67,6 +68,7 @@ class Sampler(Protocol):
         ...
 
 
+@runtime_checkable
 class RewardModel(Protocol):
     """Scores responses; higher is better."""
 

@@ -115,9 +115,7 @@ class Task:
         self.responses_per_prompt = responses_per_prompt
         self.gold = None if gold is None else check_judge("Task.gold", gold)
         self.weight = weight
-        self.sampler: Sampler = DecodingSampler(max_new_tokens, temperature) if sampler is None else sampler
-        if not callable(getattr(self.sampler, "sample", None)):
-            raise UserError(f"Task.sampler is {sampler!r}: it must have a method sample, as DecodingSampler has")
+        self.sampler = DecodingSampler(max_new_tokens, temperature) if sampler is None else _sampler(sampler)
         self.prompts, self.held_out = split_prompts(name, prompts, held_out)
         for judge in self.judges.values():
             for prompt in (*self.prompts, *self.held_out):
@@ -242,11 +240,18 @@ def as_reward(argument: str, reward: Scoring) -> RewardModel:
     """
     if isinstance(reward, type):
         raise UserError(f"{argument} is the class {reward.__name__}: give an object of it, {reward.__name__}(…)")
-    if callable(getattr(reward, "score", None)):
-        return reward  # pyright: ignore[reportReturnType]
+    if isinstance(reward, RewardModel):
+        return reward
     if callable(reward):
         return FunctionReward(reward)
     raise UserError(f"{argument} is {reward!r}: it must be a cgpo.RewardModel, or a function from a sample to a number")
+
+
+def _sampler(sampler: object) -> Sampler:
+    if not isinstance(sampler, Sampler):
+        needs = "a method sample and max_new_tokens, as DecodingSampler has"
+        raise UserError(f"Task.sampler is {sampler!r}: it must have {needs}")
+    return sampler
 
 
 def _optimizer(optimizer: ConstrainedOptimizer, responses: int) -> ConstrainedOptimizer:

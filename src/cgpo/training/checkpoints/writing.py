@@ -113,15 +113,13 @@ def _first_problem(processes: Processes, problem: str | None) -> str | None:
 
 
 def _describe(error: BaseException) -> str:
-    failures = getattr(error, "failures", None)
-    if failures:  # by rank, each with its traceback
-        error = next(iter(failures.values()))[0]
+    if isinstance(error, CheckpointException) and error.failures:  # by rank, each with its traceback
+        error = next(iter(error.failures.values()))[0]
     deeper: BaseException | None = error
     while deeper is not None and not isinstance(deeper, OSError):
         deeper = deeper.__cause__ or deeper.__context__  # torch's error about its own file hides the cause
     lines = str(deeper or error).strip().splitlines()
-    if deeper is None and "inline_container" in str(
-        error
-    ):  # the error of another process, which sends no more than this
+    # The error of another process, which sends no more than this.
+    if deeper is None and "inline_container" in str(error):
         return f"a file could not be written whole, as on a full disk ({lines[0]})"
     return lines[0] if lines else type(error).__name__
