@@ -17,13 +17,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from multiprocessing import forkserver
 from pathlib import Path
+from typing import TypeVar
 
 ROOT = Path(__file__).parents[1]
+T = TypeVar("T")
 
 
 class Forked:
@@ -138,6 +140,27 @@ def together(
     done = [subprocess.CompletedProcess(p.args, p.wait(), *p.communicate()) for p in processes]
     assert [each.returncode for each in done] == [status] * count, "\n".join(each.stderr for each in done)
     return done
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process is there, and not only remembered by its parent."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def until(look: Callable[[], T], seconds: float = 120) -> T:
+    """What a look sees as soon as it sees something; the time is for what never happens, not for what is slow."""
+    deadline = time.monotonic() + seconds
+    while not (seen := look()):
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.005)
+    return seen
+
+
+def wait_for_the_end_of(*pids: int) -> None:
+    until(lambda: not any(map(is_alive, pids)))
 
 
 @cache

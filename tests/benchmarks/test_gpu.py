@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.processes import wait_for_the_end_of
 
 from cgpo.rollout import DecodingSampler
 from cgpo.types import Prompt
@@ -119,16 +120,7 @@ def test_a_part_that_is_killed_keeps_what_it_had(tmp_path: Path) -> None:
     assert found["rows"] == [{"a": 1}]
     pids = [int(line) for line in (tmp_path / "said.txt").read_text().split()]
     assert len(pids) == 2
-    for pid in pids:
-        assert not _runs(pid)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
+    wait_for_the_end_of(*pids)
 
 
 def test_a_part_that_fails_says_why(tmp_path: Path) -> None:

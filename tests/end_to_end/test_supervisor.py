@@ -2,14 +2,13 @@
 
 import json
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from tests.end_to_end.tiny import environment_in
-from tests.processes import Forked
+from tests.processes import Forked, is_alive, until, wait_for_the_end_of
 
 from cgpo.stages.suite import SuitePolicy
 
@@ -78,20 +77,6 @@ def started(folder: Path, policy: Path, *arguments: str, trouble: str = "") -> I
         process.kill_group()  # its processes end with it
 
 
-def _alive(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def until(holds: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def workers(folder: Path, command: Forked) -> list[int]:
     """The processes' ids, once both stand."""
     files = [folder / f"process-{rank}" for rank in range(2)]
@@ -112,9 +97,9 @@ def test_where_one_is_killed_the_others_end(tmp_path: Path, policy: Path) -> Non
 def test_processes_do_not_outlive_the_one_that_started_them(tmp_path: Path, policy: Path) -> None:
     with started(tmp_path, policy, "updates=3", "hydra.run.dir=run", trouble="stand") as process:
         both = workers(tmp_path, process)
-        assert all(map(_alive, both))
+        assert all(map(is_alive, both))
         process.kill()
-        until(lambda: not any(map(_alive, both)))
+        wait_for_the_end_of(*both)
 
 
 def test_in_a_sweep_one_that_fails_ends_the_others_of_its_run_alone(tmp_path: Path, policy: Path) -> None:

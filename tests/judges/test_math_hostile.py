@@ -2,14 +2,13 @@
 
 import os
 import signal
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.processes import wait_for_the_end_of
 
 from cgpo.judges.math.judge import FORMS, MathJudge, extract
 from cgpo.judges.math.symbolic import Symbolic
@@ -140,10 +139,3 @@ def family(symbolic: Symbolic) -> dict[str, int]:
     process = symbolic._process.pid  # pyright: ignore
     (fork,) = Path(f"/proc/{process}/task/{process}/children").read_text().split()
     return {"process": process, "fork": int(fork)}
-
-
-def wait_for_the_end_of(pid: int) -> None:
-    """Until the process is gone, or its parent alone remembers it."""
-    with suppress(FileNotFoundError, ProcessLookupError):
-        while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX":
-            time.sleep(0.01)

@@ -57,9 +57,13 @@ def compose_and_run(verb: Verb, arguments: Sequence[str], line: Sequence[str]) -
 
     with shown_on(_screen()), stoppable(), _one_line_errors(verb, arguments):
         _check(verb, arguments)
-        sys.argv = [sys.argv[0], *arguments]
+        before = NeverOverwrite.check
         NeverOverwrite.check = staticmethod(partial(_check_config, verb, arguments))
-        hydra.main(version_base=None, config_path=str(config_folder()), config_name=verb.root)(run)()
+        try:
+            sys.argv = [sys.argv[0], *arguments]
+            hydra.main(version_base=None, config_path=str(config_folder()), config_name=verb.root)(run)()
+        finally:
+            NeverOverwrite.check = before
 
 
 def _screen() -> Screen:
