@@ -1,4 +1,4 @@
-"""One of several processes that talk: `python -m tests.distributed.talk_of_processes PEERS FOLDER` leaves what it hears."""
+"""Processes that talk: `python -m tests.distributed.talk_of_processes PEERS FOLDER` leaves its answers."""
 
 import sys
 from pathlib import Path

@@ -7,17 +7,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.judges.standing_still import Sleeps, Stoppable, activity
+from tests.processes import until
 
 from cgpo.errors import UserError
 from cgpo.judges.base import Cost, Judge
 from cgpo.judges.code import CodeJudge
-from cgpo.judges.panel.batch import JudgeActivity, active_judges
+from cgpo.judges.panel.batch import active_judges
 from cgpo.judges.panel.cache import VerdictCache
 from cgpo.judges.panel.panel import Panel
 from cgpo.judges.panel.process_judge import ProcessJudge
@@ -33,40 +35,6 @@ def samples(*responses: str, **metadata: object) -> list[Sample]:
 
 def said(verdicts: Any, judge: str = "judge") -> list[tuple[Outcome, str]]:
     return [(verdict.outcome, verdict.reason) for verdict in verdicts.by_judge[judge]]
-
-
-def eventually(look: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """What a look sees as soon as it sees something."""
-    deadline = time.monotonic() + seconds
-    while not (seen := look()):
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.005)
-    return seen
-
-
-def activity(judge: str, when: Callable[[JudgeActivity], bool] = lambda work: True) -> JudgeActivity:
-    def look() -> JudgeActivity | None:
-        return next((work for work in active_judges() if work.judge == judge and when(work)), None)
-
-    return eventually(look)
-
-
-class Sleeps(Judge):
-    """Satisfied, but for the response `sleep`, at which it stays until it is released."""
-
-    cost: Cost = Cost.RULES
-
-    def __init__(self) -> None:
-        self.release = threading.Event()
-        self.asked: list[str] = []
-        self.threads: list[str] = []
-
-    def judge(self, samples: Sequence[Sample]) -> list[Verdict]:
-        self.asked += [sample.response for sample in samples]
-        if any(sample.response == "sleep" for sample in samples):
-            self.release.wait()
-        self.threads.append(threading.current_thread().name)
-        return [Verdict(S, "awake") for _ in samples]
 
 
 class SleepsLikeAModel(Sleeps):
@@ -94,7 +62,7 @@ def test_what_a_judge_is_at_is_known_while_it_is_at_it(sleeper: Sleeps) -> None:
     assert (work.asked, work.keys) == (2, ["row 0", "row 1"])
     assert before <= work.began <= time.monotonic()
     sleeper.release.set()
-    answer.result(timeout=10)
+    answer.result(timeout=60)
     assert [work for work in active_judges() if work.judge == "one of a kind"] == []
 
 
@@ -104,14 +72,14 @@ def test_a_judge_that_cannot_be_interrupted_is_left_behind_and_asked_again_in_an
     panel.judge(samples("a"))
     stuck = panel.submit(samples("a", "sleep"))
     activity("judge", lambda work: work.keys == ["row 1"]).give_up("no answer for 3 s")
-    verdicts = stuck.result(timeout=10)
+    verdicts = stuck.result(timeout=60)
     assert said(verdicts) == [(S, "awake"), (U, "no answer for 3 s")], "what was known stays known"
     assert said(verdicts, "other") == [(S, "awake")] * 2
     assert verdicts.decided.tolist() == [True, False]
     assert verdicts.cached["judge"] == 1
-    assert said(panel.submit(samples("b")).result(timeout=10)) == [(S, "awake")]
+    assert said(panel.submit(samples("b")).result(timeout=60)) == [(S, "awake")]
     sleeper.release.set()
-    eventually(lambda: len(sleeper.threads) == 3)
+    until(lambda: len(sleeper.threads) == 3)
     assert said(panel.judge(samples("sleep"))) == [(S, "awake")]
     assert sleeper.asked == ["a", "sleep", "b", "sleep"], "what came late was not kept"
 
@@ -123,7 +91,7 @@ def test_what_waited_behind_a_batch_that_is_given_up_is_judged(sleeper: Sleeps) 
     waiting = [panel.submit(samples(text)) for text in "ab"]
     assert not any(answer.done() for answer in waiting)
     work.give_up("late")
-    assert [said(answer.result(timeout=10)) for answer in [stuck, *waiting]] == [
+    assert [said(answer.result(timeout=60)) for answer in [stuck, *waiting]] == [
         [(U, "late")],
         [(S, "awake")],
         [(S, "awake")],
@@ -141,7 +109,7 @@ def test_the_threads_of_judges_that_are_gone_end() -> None:
     assert threads() == 1
     del panel
     gc.collect()
-    eventually(lambda: threads() == 0)
+    until(lambda: threads() == 0)
 
 
 def test_closing_ends_the_waiting(sleeper: Sleeps) -> None:
@@ -149,39 +117,13 @@ def test_closing_ends_the_waiting(sleeper: Sleeps) -> None:
     stuck = panel.submit(samples("sleep"))
     activity("judge")
     panel.close()
-    assert stuck.exception(timeout=10) is not None
-
-
-class Stoppable(Sleeps):
-    """Judges one by one; interrupted it answers what it has, or raises."""
-
-    def __init__(self, error: Exception | None = None) -> None:
-        super().__init__()
-        self.judging: list[Sample] = []
-        self.error = error
-        self.reason = ""
-
-    def judge(self, samples: Sequence[Sample]) -> list[Verdict]:
-        verdicts: list[Verdict] = []
-        for sample in samples:
-            self.judging = [sample]
-            if sample.response == "sleep":
-                self.release.wait()
-                if self.error is not None:
-                    raise self.error
-                break
-            verdicts.append(Verdict(V, "long"))
-        return verdicts + [Verdict(U, self.reason)] * (len(samples) - len(verdicts))
-
-    def interrupt(self, reason: str) -> None:
-        self.reason = reason
-        self.release.set()
+    assert stuck.exception(timeout=60) is not None
 
 
 def test_a_judge_that_can_be_interrupted_says_where_it_is_and_keeps_what_it_has() -> None:
     answer = Panel({"judge": Stoppable()}).submit(samples("a", "sleep", "b"))
     activity("judge", lambda work: work.keys == ["row 1"]).give_up("late")
-    assert said(answer.result(timeout=10)) == [(V, "long"), (U, "late"), (U, "late")]
+    assert said(answer.result(timeout=60)) == [(V, "long"), (U, "late"), (U, "late")]
 
 
 @pytest.mark.parametrize("on_error", ["undecided", "violated", "raise"])
@@ -189,7 +131,7 @@ def test_an_interrupted_judge_that_raises_is_undecided_whatever_its_failures_cou
     panel = Panel({"judge": Stoppable(OSError("killed"))}, on_error=on_error)
     answer = panel.submit(samples("a", "sleep"))
     activity("judge", lambda work: work.keys == ["row 1"]).give_up("late")
-    assert said(answer.result(timeout=10)) == [(U, "late")] * 2
+    assert said(answer.result(timeout=60)) == [(U, "late")] * 2
     failing = Panel({"judge": Stoppable(OSError("killed"))}, on_error="raise")
     failing._workers["judge"]._judge.release.set()  # pyright: ignore
     with pytest.raises(JudgeError):
@@ -207,7 +149,7 @@ def test_a_judge_that_fails_to_end_is_left_behind_after_its_grace(caplog: pytest
     answer = panel.submit(samples("sleep"))
     activity("judge")
     panel._workers["judge"].give_up("late", grace=0.05)  # pyright: ignore[reportPrivateUsage]
-    assert said(answer.result(timeout=10)) == [(U, "late")]
+    assert said(answer.result(timeout=60)) == [(U, "late")]
     assert [record.message for record in caplog.records] == [
         "judge judge cannot be interrupted: OSError: nothing to kill"
     ]
@@ -246,7 +188,7 @@ def test_the_stuck_process_of_a_judge_is_killed_and_replaced(recipe: Any) -> Non
     before = [int(reason) for _, reason in said(panel.judge(samples("a", "b")))]
     answer = panel.submit(samples("sleep", "c", "d", "e"))
     activity("judge", lambda work: work.keys == ["row 0", "row 2"]).give_up("late")
-    found = said(answer.result(timeout=10))
+    found = said(answer.result(timeout=60))
     assert found == [(U, "late"), (S, str(before[1])), (U, "late"), (S, str(before[1]))]
     assert not Path(f"/proc/{before[0]}").exists()
     after = [int(reason) for _, reason in said(panel.judge(samples("f", "g")))]
@@ -268,7 +210,7 @@ def test_the_programs_that_run_are_killed_and_their_sandboxes_replaced() -> None
     panel = Panel({"code": judge})
     answer = panel.submit(samples(ADDS, ENDLESS, "no program", ADDS, **TESTS))
     activity("code", lambda work: work.keys == ["row 1"]).give_up("late")
-    found = said(answer.result(timeout=10), "code")
+    found = said(answer.result(timeout=60), "code")
     assert [outcome for outcome, _ in found] == [S, U, V, U]
     assert found[1][1] == found[3][1] == "late"
     assert said(panel.judge(samples(ADDS, **TESTS)), "code") == [(S, "the test passed")]

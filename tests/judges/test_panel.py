@@ -139,10 +139,10 @@ class Where(Judge):
 
 
 def test_submit_judges_in_the_background_without_gradients() -> None:
-    verdicts = Panel({"where": Where()}).submit(samples("a")).result(timeout=10)
+    verdicts = Panel({"where": Where()}).submit(samples("a")).result(timeout=60)
     assert verdicts.by_judge["where"][0].reason == "False False"
     with pytest.raises(UserError):
-        Panel({"strict": Raises(UserError("row"))}).submit(samples("a")).result(timeout=10)
+        Panel({"strict": Raises(UserError("row"))}).submit(samples("a")).result(timeout=60)
 
 
 def test_close_closes_the_judges_that_can() -> None:
@@ -180,7 +180,7 @@ def test_a_judge_has_one_batch_at_a_time() -> None:
     panel = Panel({"slow": judge})
     futures = [panel.of(["slow"]).submit(samples(text)) for text in "abc"]
     panel.judge(samples("d"))
-    assert all(future.result(timeout=10).satisfied.tolist() == [True] for future in futures)
+    assert all(future.result(timeout=60).satisfied.tolist() == [True] for future in futures)
     assert judge.most == 1
 
 
@@ -191,7 +191,7 @@ class Meets(Judge):
         self.barrier = barrier
 
     def judge(self, samples: Sequence[Sample]) -> list[Verdict]:
-        self.barrier.wait(timeout=10)
+        self.barrier.wait(timeout=60)
         return [Verdict(S, "met") for _ in samples]
 
 

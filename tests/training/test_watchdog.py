@@ -9,8 +9,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.judges.test_giving_up import Sleeps, Stoppable, activity, eventually
+from tests.judges.standing_still import Sleeps, Stoppable, activity
 from tests.policy.tiny import prompt
+from tests.processes import until
 from tests.tasks.fakes import RuleJudge, even, expert
 from tests.training.test_callbacks import Rows
 from tests.training.test_module import fit, module_of
@@ -111,7 +112,7 @@ def test_the_line_of_a_wait_names_judges_and_samples_and_they_are_given_up_one_b
     dog.look(start + 1001)
     assert capsys.readouterr().err.endswith("; given up, their samples are undecided: first, second\n")
     for name in judges:
-        verdicts = stuck.result(timeout=10).by_judge[name]
+        verdicts = stuck.result(timeout=60).by_judge[name]
         assert {v.outcome for v in verdicts} == {Outcome.UNDECIDED}
         assert re.fullmatch(r"no verdict after 10\d\d s \(callbacks.watchdog.after\)", verdicts[0].reason)
     first.give_up("")
@@ -216,7 +217,7 @@ def test_a_run_that_fails_is_watched_no_more() -> None:
     dog = Watchdog(after=60.0)
     with pytest.raises(BrokenError):
         fit(module_of([expert()]), 1, dog, Fails())
-    eventually(lambda: "watchdog" not in {thread.name for thread in threading.enumerate()})
+    until(lambda: "watchdog" not in {thread.name for thread in threading.enumerate()})
 
 
 def test_what_a_stage_says() -> None:
