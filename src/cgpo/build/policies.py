@@ -73,7 +73,7 @@ def check_same_tokens(readers: Mapping[str, ModelPromptEncoder], reference: str)
     for key, reader in readers.items():
         if reader.tokenizer.get_vocab() != vocabulary:
             raise UserError(
-                f"{key}: {reader.tokenizer.name_or_path} reads other tokens than {reference}, "
-                f"{readers[reference].tokenizer.name_or_path}; name the model that the policies were trained from, "
+                f"{key}: {reader.name} reads other tokens than {reference}, "
+                f"{readers[reference].name}; name the model that the policies were trained from, "
                 "reference=FOLDER, and evaluate apart what was trained from another"
             )

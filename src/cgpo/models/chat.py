@@ -83,6 +83,12 @@ class ModelPromptEncoder:
     tokenizer: PreTrainedTokenizerBase
     context_length: int
 
+    @property
+    def name(self) -> str:
+        """The folder or hub id that the tokenizer was loaded from."""
+        tokenizer: Any = self.tokenizer
+        return str(tokenizer.name_or_path)
+
     def encode_prompt(self, prompt: Prompt) -> list[int]:
         """Tokenizes a prompt, chat template applied, so that the response can follow."""
         return encode_prompt(self.tokenizer, prompt)
