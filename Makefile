@@ -20,7 +20,7 @@ train: $(READY) sandbox ## train a policy: cgpo train $(ARGS)
 	$(BIN)/cgpo train $(ARGS)
 
 test: $(READY) sandbox browser ## run the tests, a process on each core: pytest $(ARGS)
-	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(READY) ## lint, format, types, which room imports which, and the documentation's links
 	$(BIN)/ruff check .

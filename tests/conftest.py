@@ -6,6 +6,12 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+SLOW = ("end_to_end", "training", "notebooks", "benchmarks", "stages")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The rooms with the longest files come first, so that no process is left with one when all else is done."""
+    items.sort(key=lambda item: min((SLOW.index(part) for part in item.path.parts if part in SLOW), default=len(SLOW)))
 
 
 @pytest.fixture
