@@ -83,9 +83,16 @@ class Forked:
 
 
 def run(
-    module: str, *arguments: str, folder: Path, environment: Mapping[str, str], seconds: float = 280
+    module: str,
+    *arguments: str,
+    folder: Path = ROOT,
+    environment: Mapping[str, str] = os.environ,
+    seconds: float = 280,
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a module to its end; where that takes too long it is killed, with all that it started."""
+    """Runs a module, or a script that follows `-c`, to its end.
+
+    Where it takes too long it is killed, with all that it started.
+    """
     process = Forked(module, arguments, folder, environment)
     try:
         out, err = process.communicate(seconds)
@@ -199,11 +206,14 @@ def _become(module: str, arguments: list[str], folder: str, environment: dict[st
     os.environ.clear()
     os.environ.update(environment)
     sys.path[:] = [folder, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep)), *sys.path]
-    sys.argv[:] = [module, *arguments]
+    sys.argv[:] = [module, *arguments[1:]] if module == "-c" else [module, *arguments]
     random.seed()
     atexit._clear()  # what the process before the fork is to clean up
     try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        if module == "-c":
+            exec(arguments[0], {"__name__": "__main__"})
+        else:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
     finally:
         atexit._run_exitfuncs()
         sys.stdout.flush()

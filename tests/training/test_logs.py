@@ -1,13 +1,11 @@
 """Logs of a run that goes on: as if it had not been cut off, and a kill on the way loses no row."""
 
 import csv
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from lightning.pytorch.loggers import CSVLogger
+from tests.processes import run as run_script
 from torch import Tensor
 
 from cgpo.training.loggers import KEPT, csv_logger, cut_back, log_sizes, write_again
@@ -117,6 +115,5 @@ logger.save()
 
 
 def test_a_kill_while_a_column_is_added(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], timeout=120, env=dict(os.environ))
-    assert done.returncode == 9
+    assert run_script("-c", KILLED, str(tmp_path)).returncode == 9
     assert rows(tmp_path) == [{"step": "1", "loss": "1.0"}]

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 from tests.policy.tiny import prompt
+from tests.processes import run
 from tests.tasks.fakes import RuleJudge, always, expert
 from tests.training.checkpoint.training import UPDATES, CutOff, CutOffError, assert_same, module, train
 
@@ -49,7 +49,7 @@ print(write_checkpoint(root, 3, small, {}, ALONE))
 
 
 def test_a_file_that_grows_too_large(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", LIMITED, str(tmp_path)], capture_output=True, text=True, timeout=120)
+    done = run("-c", LIMITED, str(tmp_path))
     assert done.returncode == 0, done.stderr
     of_weights, of_state, last = done.stdout.splitlines()
     assert "File too large" in of_weights
