@@ -18,7 +18,7 @@ def draw(runs: list[Run], picture: Path) -> None:
     figure, panels = plt.subplots(1, len(tasks), figsize=(2.6 * len(tasks), 2.9), sharey=True, layout="constrained")
     for panel, task in zip(panels, tasks, strict=True):
         for (label, colour), run in zip(SERIES, runs, strict=True):
-            reward, success = (run.metrics[f"gold/{task}/{name}"].values for name in ("reward", "success"))
+            reward, success = (run.metrics[f"eval/{task}/{name}"].values for name in ("reward", "success"))
             panel.plot(reward, success, color=colour, label=label, linewidth=1.5)
             panel.plot(reward[:1], success[:1], "o", color=colour, markerfacecolor="white")
             panel.plot(reward[-1:], success[-1:], "o", color=colour)
