@@ -1,8 +1,7 @@
 """What of the benchmark on a GPU a CPU can show; its figures it cannot."""
 
 import json
-import signal
-import subprocess
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.processes import wait_for_the_end_of
+from tests.processes import run, wait_for_the_end_of
 
 from cgpo.rollout import DecodingSampler
 from cgpo.types import Prompt
@@ -29,18 +28,13 @@ def module(name: str) -> Any:
     return import_module(name)
 
 
-def test_every_part_runs_at_toy_size(tmp_path: Path) -> None:
+def test_steps_are_measured_at_toy_size(tmp_path: Path) -> None:
+    """By the command, which measures each part in a process of its own."""
     output = tmp_path / "gpu.json"
-    command = [sys.executable, str(BENCHMARKS / "gpu.py"), "--tiny", "--device", "cpu", "--output", str(output)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
-        said, _ = process.communicate(timeout=280)
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-    assert process.returncode == 0, said
-    report = json.loads(output.read_text())
-    step, decode, trl = report["parts"]
+    line = ["--tiny", "--device", "cpu", "--kinds", "step", "trl", "--output", str(output)]
+    done = run("gpu", *line, environment={**os.environ, "PYTHONPATH": str(BENCHMARKS)})
+    assert done.returncode == 0, done.stderr
+    step, trl = json.loads(output.read_text())["parts"]
     assert step["status"].startswith("done"), step["status"]
     assert [row["variant"] for row in step["rows"]] == ["bf16 dynamic", "bf16 static", "bf16-mixed dynamic"]
     for row in step["rows"]:
@@ -48,10 +42,14 @@ def test_every_part_runs_at_toy_size(tmp_path: Path) -> None:
         assert 8 * 8 <= row["tokens"] <= 8 * 16, "8 responses of 8 to 16 tokens"
         assert sum(row["stages"].values()) < row["seconds"]
         assert row["update_utilisation"] is None, "a CPU's peak is not known"
-    assert decode["status"].startswith("done"), decode["status"]
-    engines = ("dynamic", "static", "generate", "generate-static", "generate-batch", "generate-compiled")
-    assert [(row["variant"], row["rows"]) for row in decode["rows"]] == [(e, n) for e in engines for n in (1, 4)]
     assert trl["status"].startswith(("done", "left out: no TRL")), trl["status"]
+
+
+def test_decoding_is_measured_at_toy_size() -> None:
+    (part,) = module("gpu_parts").parts_of(["tiny"], ["decode"])
+    rows = part.measure(module("gpu_policies").TINY, "cpu")
+    engines = ("dynamic", "static", "generate", "generate-static", "generate-batch", "generate-compiled")
+    assert [(row["variant"], row["rows"]) for row in rows] == [(e, n) for e in engines for n in (1, 4)]
 
 
 def test_what_a_model_costs() -> None:
@@ -108,14 +106,14 @@ def command(script: str) -> list[str]:
     return [sys.executable, "-c", f"import sys, os, time\nrows = open(sys.argv[2], 'a')\n{script}"]
 
 
-def run(script: str, tmp_path: Path, seconds: float = 30.0, left: float = 1000.0) -> dict[str, Any]:
+def apart(script: str, tmp_path: Path, seconds: float = 30.0, left: float = 1000.0) -> dict[str, Any]:
     parts = module("gpu_parts")
     return parts.run_apart(parts.Part("step", "tiny", "bf16", seconds), left, command(script), tmp_path)
 
 
 def test_a_part_that_is_killed_keeps_what_it_had(tmp_path: Path) -> None:
     script = "print('{\"a\": 1}', file=rows, flush=True)\nos.fork()\nprint(os.getpid(), flush=True)\ntime.sleep(100)"
-    found = run(script, tmp_path, seconds=2)
+    found = apart(script, tmp_path, seconds=2)
     assert found["status"] == "killed after 2 s"
     assert found["rows"] == [{"a": 1}]
     pids = [int(line) for line in (tmp_path / "said.txt").read_text().split()]
@@ -124,14 +122,14 @@ def test_a_part_that_is_killed_keeps_what_it_had(tmp_path: Path) -> None:
 
 
 def test_a_part_that_fails_says_why(tmp_path: Path) -> None:
-    found = run("raise RuntimeError('out of memory')", tmp_path)
+    found = apart("raise RuntimeError('out of memory')", tmp_path)
     assert found["status"] == "failed: RuntimeError: out of memory"
     assert found["rows"] == []
-    assert run("os._exit(3)", tmp_path)["status"] == "failed: it said nothing"
+    assert apart("os._exit(3)", tmp_path)["status"] == "failed: it said nothing"
 
 
 def test_without_time_a_part_is_left_out(tmp_path: Path) -> None:
-    assert run("", tmp_path, left=19.0)["status"] == "left out: no time was left"
+    assert apart("", tmp_path, left=19.0)["status"] == "left out: no time was left"
 
 
 def test_the_most_wanted_comes_first_of_every_model() -> None:
