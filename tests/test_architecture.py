@@ -1,7 +1,6 @@
 """The house rules that a program can check; the import rules are import-linter's, run here too."""
 
 import ast
-import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,6 @@ MODULES = sorted((SOURCE / "cgpo").rglob("*.py"))
 SEE_A_CONFIGURATION = {"api", "build", "cli", "config", "runs", "run_files", "train"}
 DRAWERS = {"utils", "util", "helpers", "common", "manager", "misc"}
 CONFIGURATION = {"hydra", "omegaconf"}
-SLOW_TO_IMPORT = {"lightning", "torch", "transformers", "wandb"}
 
 
 def name_of(path: Path) -> str:
@@ -78,17 +76,3 @@ def test_no_drawer_for_everything() -> None:
 def test_no_file_is_longer_than_a_sitting() -> None:
     lines = {name_of(path): len(path.read_text().splitlines()) for path in MODULES}
     assert {name: count for name, count in lines.items() if count > 300} == {}
-
-
-@pytest.mark.parametrize(
-    ("module", "slow"),
-    [
-        ("cgpo", SLOW_TO_IMPORT | CONFIGURATION),
-        ("cgpo.config", SLOW_TO_IMPORT),
-        ("cgpo.cli.main", SLOW_TO_IMPORT),
-    ],
-)
-def test_what_comes_before_the_work_loads_nothing_slow(module: str, slow: set[str]) -> None:
-    code = f"import json, sys, {module}; print(json.dumps([*sys.modules]))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert {name.split(".")[0] for name in json.loads(done.stdout)} & slow == set()

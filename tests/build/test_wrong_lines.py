@@ -1,11 +1,11 @@
 """What a person gets wrong at the command line is said in one line, before anything dear is built."""
 
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.processes import run
 
 from cgpo.cli.main import find, run_verb
 from cgpo.runs import session
@@ -125,8 +125,7 @@ def test_a_cache_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     ],
 )
 def test_a_real_command_ends_with_one_line(tmp_path: Path, module: str, line: str, parts: list[str]) -> None:
-    command = [sys.executable, "-m", "cgpo", module, f"cache_dir={tmp_path}/cache", line]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = run("cgpo", module, f"cache_dir={tmp_path}/cache", line, folder=tmp_path)
     assert done.returncode in (1, 2)
     assert "Traceback" not in done.stderr
     *usage, last = done.stderr.splitlines()

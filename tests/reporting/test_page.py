@@ -5,11 +5,11 @@ import hashlib
 import json
 import re
 import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from tests.processes import run
 from tests.reporting.folders import sample, write_run
 
 from cgpo.errors import UserError
@@ -87,9 +87,8 @@ def test_where_no_page_can_be_written(tmp_path: Path) -> None:
         check_output(tmp_path / "no" / "report.html", overwrite=False)
 
 
-def command(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "cgpo", "report", *map(str, arguments)]
-    return subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=120)
+def command(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return run("cgpo", "report", *arguments, folder=folder)
 
 
 def test_the_command(tmp_path: Path) -> None:

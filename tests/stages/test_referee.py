@@ -2,13 +2,12 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from tests.policy.tiny import EOS, STOP, prompt, save_tiny, tiny_policy, words
+from tests.processes import run
 from transformers import AutoModelForCausalLM
 
 from cgpo.errors import UserError
@@ -81,11 +80,10 @@ def test_a_missing_folder_is_named_when_it_is_configured(tmp_path: Path, role: t
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("model", ["stories260K", "stories3M"])
 def test_real_smoke_runs_and_says_that_nearly_everything_is_violated(shared: Path, tmp_path: Path, model: str) -> None:
-    run = tmp_path / "run"
     arguments = [
         f"model.path={shared}/models/{model}",
         f"data_dir={shared}/data",
-        f"hydra.run.dir={run}",
+        "hydra.run.dir=run",
         "updates=1",
         "rollout.max_new_tokens=8",
         "callbacks.evaluation.prompts=4",
@@ -94,17 +92,10 @@ def test_real_smoke_runs_and_says_that_nearly_everything_is_violated(shared: Pat
         "trainer.threads=1",
     ]
     environment = {**os.environ, "CGPO_CACHE_DIR": str(tmp_path / "cache")}
-    done = subprocess.run(
-        [sys.executable, "-m", "cgpo.train", "experiment=real_smoke", *arguments],
-        env=environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run("cgpo.train", "experiment=real_smoke", *arguments, folder=tmp_path, environment=environment)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "prompts left out" in done.stdout
-    summary = json.loads((run / "summary.json").read_text())
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
     assert set(summary["tasks"]) == {"gsm8k", "mbpp", "ifeval", "xstest"}
     for task in ("gsm8k", "mbpp"):
         assert set(summary["tasks"][task]["after"]["violation_rate"].values()) == {1.0}
@@ -113,16 +104,8 @@ def test_real_smoke_runs_and_says_that_nearly_everything_is_violated(shared: Pat
 
 
 def test_a_missing_referee_is_one_line(shared: Path, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "cgpo.train", "experiment=stories", f"variables.referee={tmp_path}/nothing"),
-            *(f"model.path={shared}/models/stories260K", f"hydra.run.dir={tmp_path}/run"),
-        ],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    line = [f"variables.referee={tmp_path}/nothing", f"model.path={shared}/models/stories260K", "hydra.run.dir=run"]
+    done = run("cgpo.train", "experiment=stories", *line, folder=tmp_path)
     assert done.returncode == 1
     assert (
         f"callbacks.evaluation.measures.referee_loss.path: {tmp_path}/nothing: there is no such model folder"
