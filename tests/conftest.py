@@ -4,8 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 torch.set_num_threads(1)
+# The same examples in every run, however slow the machine; `--hypothesis-profile=search` looks for others.
+settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("search", max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("same")
 SLOW = ("end_to_end", "training", "notebooks", "benchmarks", "stages")
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cgpo.evaluation.bootstrap import Ratio, Resamples, difference, draw_resamples, estimate, ratio
@@ -96,7 +96,6 @@ def test_lengths_must_agree() -> None:
 
 
 @given(VALUES, st.integers(0, 5))
-@settings(deadline=None)
 def test_the_number_lies_in_its_interval(values: list[float], seed: int) -> None:
     found = estimate(means(values), draw_resamples(len(values), 100, seed))
     assert found is not None
@@ -105,7 +104,6 @@ def test_the_number_lies_in_its_interval(values: list[float], seed: int) -> None
 
 
 @given(VALUES, st.floats(-10, 10), st.floats(0.1, 10))
-@settings(deadline=None)
 def test_intervals_move_and_stretch_with_the_numbers(values: list[float], move: float, stretch: float) -> None:
     drawn = draw_resamples(len(values), 100, 0)
     plain, moved = estimate(means(values), drawn), estimate(means([stretch * v + move for v in values]), drawn)
@@ -114,7 +112,6 @@ def test_intervals_move_and_stretch_with_the_numbers(values: list[float], move: 
 
 
 @given(VALUES, st.randoms(use_true_random=False))
-@settings(deadline=None)
 def test_a_difference_turned_around_changes_its_sign(values: list[float], random: object) -> None:
     shuffled = sorted(values, key=lambda _: random.random())  # type: ignore[attr-defined]
     drawn = draw_resamples(len(values), 100, 0)

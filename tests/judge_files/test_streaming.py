@@ -166,7 +166,7 @@ VALUE = st.one_of(st.none(), st.booleans(), st.integers(), st.text(), st.lists(s
 ROW = st.tuples(st.dictionaries(OTHER, VALUE, max_size=4), st.text(), st.text())
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(ROW, min_size=1, max_size=6), st.integers(0, 100))
 def test_whatever_a_row_holds_is_kept_and_any_part_of_the_output_can_be_taken_up(
     tmp_path: Path, drawn: list[tuple[dict[str, Any], str, str]], share: int

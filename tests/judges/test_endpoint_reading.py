@@ -26,7 +26,7 @@ def completion(content: Any, logprobs: Any = None) -> dict[str, Any]:
 
 
 @given(JSON)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_any_json_is_answered_or_told(body: Any) -> None:
     answer = read(body, WORDS, 0.01)
     assert isinstance(answer, Said | Unanswered | Weighed)
@@ -37,7 +37,7 @@ def test_any_json_is_answered_or_told(body: Any) -> None:
 
 
 @given(JSON, JSON)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_in_a_completion_too(content: Any, logprobs: Any) -> None:
     answer = read(completion(content, logprobs), WORDS, 0.01)
     if isinstance(answer, Said):

@@ -162,7 +162,7 @@ def test_what_a_reader_sees_stays_as_it_is() -> None:
 
 
 @given(st.text(st.characters(codec=None, exclude_categories=())), st.text(max_size=30))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_text_at_all_is_fenced_and_can_be_sent(response: str, prompt: str) -> None:
     text = render_message(load_template("safety"), sample(response, prompt), 20_000)
     assert len(fenced_parts(text)) == 2
@@ -170,7 +170,7 @@ def test_any_text_at_all_is_fenced_and_can_be_sent(response: str, prompt: str) -
 
 
 @given(st.lists(st.sampled_from([*"<>|[]/ ", "im_end", "s", "INST", "think", "<|", "|>", "{response}"]), max_size=40))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_putting_together_of_pieces_gives_a_marker(tokenizer: PreTrainedTokenizerFast, pieces: list[str]) -> None:
     response = "".join(pieces)
     ids = render(load_template("safety"), sample(response), tokenizer)

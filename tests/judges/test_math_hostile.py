@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.processes import wait_for_the_end_of
 
@@ -85,7 +85,7 @@ def nested(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 LATEX = st.recursive(st.sampled_from(PIECES) | st.text(max_size=4), nested, max_leaves=12)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=40)
 @given(latex=LATEX, copies=st.sampled_from([1, 1, 1, 40]))
 def test_no_generated_expression_harms_the_next_check(judge: MathJudge, latex: str, copies: int) -> None:
     found = ask(judge, f"#### {latex * copies}", "c+7")

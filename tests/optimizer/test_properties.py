@@ -54,7 +54,7 @@ def assert_same(found: Sequence[Sequence[Sequence[float]]], wanted: plain.Gradie
             assert tokens == pytest.approx(wanted_tokens, rel=1e-12, abs=1e-13)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(batch(), POSITIVE, st.one_of(st.none(), POSITIVE))
 def test_crpg_equals_the_formulas(rows: list[Row], kl_max: float, cap: float | None) -> None:
     loss, wanted = plain.crpg(rows, kl_max, math.inf if cap is None else cap)
@@ -64,7 +64,7 @@ def test_crpg_equals_the_formulas(rows: list[Row], kl_max: float, cap: float | N
     assert_same(token_gradients(tensors, gradient), wanted)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(batch(), POSITIVE, st.sampled_from([0.0, 0.1, 1.0]))
 def test_codpo_equals_the_formulas(rows: list[Row], beta: float, weight: float) -> None:
     loss, wanted = plain.codpo(rows, beta, weight)
@@ -74,7 +74,7 @@ def test_codpo_equals_the_formulas(rows: list[Row], beta: float, weight: float) 
     assert_same(token_gradients(tensors, gradient), wanted)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(batch(), POSITIVE)
 def test_crraft_equals_the_formulas(rows: list[Row], kl_max: float) -> None:
     loss, wanted, wanted_baselines = plain.crraft(rows, kl_max)
@@ -94,7 +94,7 @@ OPTIMIZERS = pytest.mark.parametrize(
 
 
 @OPTIMIZERS
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(batch(), st.integers(1, 3), st.sampled_from([math.nan, math.inf, -math.inf, 1e30]))
 def test_masked_positions_are_never_read(
     optimizer: ConstrainedOptimizer, rows: list[Row], padding: int, garbage: float
@@ -108,7 +108,7 @@ def test_masked_positions_are_never_read(
 
 
 @OPTIMIZERS
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(batch(), st.randoms(use_true_random=False))
 def test_the_order_of_prompts_does_not_matter(optimizer: ConstrainedOptimizer, rows: list[Row], random: Random) -> None:
     order = list(range(len(rows)))
@@ -120,7 +120,7 @@ def test_the_order_of_prompts_does_not_matter(optimizer: ConstrainedOptimizer, r
 
 
 @OPTIMIZERS
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(batch(), st.sampled_from([math.inf, -math.inf, math.nan]))
 def test_rewards_of_undecided_responses_are_never_read(
     optimizer: ConstrainedOptimizer, rows: list[Row], reward: float
@@ -135,7 +135,7 @@ def test_rewards_of_undecided_responses_are_never_read(
 
 
 @OPTIMIZERS
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(batch())
 def test_an_update_raises_no_violated_response(optimizer: ConstrainedOptimizer, rows: list[Row]) -> None:
     """The loss never falls with the likelihood of a violated response, so descent never makes one more likely."""

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.policy.tiny import PAD, tiny_model
 from torch import Tensor, nn
@@ -109,7 +109,6 @@ def test_micro_batches_change_nothing(max_tokens: int) -> None:
 
 
 @given(st.lists(st.integers(1, 50), max_size=30), st.integers(1, 200))
-@settings(deadline=None)
 def test_micro_batches_cover_everything_once_and_keep_the_budget(lengths: list[int], max_tokens: int) -> None:
     batches = padded_batches(lengths, max_tokens)
     flat = [i for part in batches for i in part]

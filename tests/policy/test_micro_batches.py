@@ -1,4 +1,4 @@
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cgpo.policy.micro_batches import PASS_COST, length_grouped_batches, padded_batches
@@ -11,7 +11,6 @@ def cost(batches: list[list[int]], lengths: list[int]) -> int:
 
 
 @given(LENGTHS, st.integers(1, 5000))
-@settings(deadline=None)
 def test_everything_once_longest_first_and_never_dearer(lengths: list[int], max_tokens: int) -> None:
     grouped, plain = length_grouped_batches(lengths, max_tokens), padded_batches(lengths, max_tokens)
     assert [i for part in grouped for i in part] == [i for part in plain for i in part]

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.policy.architectures import small
 from tests.policy.test_token_logprobs import IDS, MASK, PROMPTS, gradients
@@ -60,7 +60,6 @@ def test_in_micro_batches() -> None:
 
 
 @given(st.lists(st.integers(1, 50), max_size=30), st.integers(1, 200))
-@settings(deadline=None)
 def test_batches_cover_everything_once_and_keep_the_budget(lengths: list[int], max_tokens: int) -> None:
     batches = packed_batches(lengths, max_tokens)
     assert sorted(i for part in batches for i in part) == list(range(len(lengths)))
