@@ -243,21 +243,15 @@ def test_what_suits_an_optimizer_is_found_in_ones_own_folder(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("override", "chosen"),
+    ("override", "chosen", "tasks", "names"),
     [
-        ("judges=all", RULE_JUDGES | LLM_JUDGES),
-        ("judges=rules", RULE_JUDGES),
-        ("judges=llm", LLM_JUDGES),
-        ("judges=none", set()),
-        ("judges=[math,code]", {"math", "code"}),
-    ],
-)
-@pytest.mark.parametrize(
-    ("tasks", "names"),
-    [
-        ("paper", TASKS),
-        ("reasoning", ["math_code"]),
-        ("[math_code,engagement]", ["math_code", "engagement"]),
+        ("judges=all", RULE_JUDGES | LLM_JUDGES, "paper", TASKS),
+        ("judges=rules", RULE_JUDGES, "paper", TASKS),
+        ("judges=llm", LLM_JUDGES, "paper", TASKS),
+        ("judges=none", set(), "paper", TASKS),
+        ("judges=[math,code]", {"math", "code"}, "reasoning", ["math_code"]),
+        ("judges=llm", LLM_JUDGES, "reasoning", ["math_code"]),
+        ("judges=all", RULE_JUDGES | LLM_JUDGES, "[math_code,engagement]", ["math_code", "engagement"]),
     ],
 )
 def test_a_whole_run_is_put_together(

@@ -6,6 +6,7 @@ for a verdict is measured on that model, not here.
 
 import re
 from importlib.resources import files
+from itertools import product
 
 import pytest
 from hypothesis import given, settings
@@ -106,35 +107,34 @@ def fenced_parts(text: str) -> list[str]:
     return parts
 
 
-@pytest.mark.parametrize("limit", [None, 2000])
 @pytest.mark.parametrize("injection", INJECTIONS)
-@pytest.mark.parametrize("name", TEMPLATES)
 def test_in_process_the_response_yields_no_marker_and_the_question_stands_after_it(
-    tokenizer: PreTrainedTokenizerFast, name: str, injection: str, limit: int | None
+    tokenizer: PreTrainedTokenizerFast, injection: str
 ) -> None:
-    ids = render(load_template(name), sample(INJECTIONS[injection]), tokenizer, limit)
-    assert limit is None or len(ids) <= limit
-    assert markers_in(ids, tokenizer) == trusted_ids(name, tokenizer)
-    text = tokenizer.decode(ids)
-    assert text.endswith(f"{QUESTION[name]}<|assistant|>")
-    if name in FENCED:
-        assert len(fenced_parts(text)) == {"false_refusal": 1, "safety": 2, "factuality": 3}[name]
+    for name, limit in product(TEMPLATES, (None, 2000)):
+        ids = render(load_template(name), sample(INJECTIONS[injection]), tokenizer, limit)
+        assert limit is None or len(ids) <= limit, name
+        assert markers_in(ids, tokenizer) == trusted_ids(name, tokenizer), (name, limit)
+        text = tokenizer.decode(ids)
+        assert text.endswith(f"{QUESTION[name]}<|assistant|>")
+        if name in FENCED:
+            assert len(fenced_parts(text)) == {"false_refusal": 1, "safety": 2, "factuality": 3}[name]
 
 
 @pytest.mark.parametrize("injection", INJECTIONS)
-@pytest.mark.parametrize("name", FENCED)
 def test_a_message_to_a_server_holds_no_marker_and_the_question_stands_last(
-    tokenizer: PreTrainedTokenizerFast, name: str, injection: str
+    tokenizer: PreTrainedTokenizerFast, injection: str
 ) -> None:
-    text = render_message(load_template(name), sample(INJECTIONS[injection]), 20_000)
-    assert len(text) <= 20_000
-    assert text.endswith(QUESTION[name])
-    read_by_server = tokenizer(text, add_special_tokens=False)["input_ids"]
-    assert markers_in(read_by_server, tokenizer) == [], "even where the server reads special tokens in messages"
-    text.encode()
-    response = fenced_parts(text)[-1]
-    if len(INJECTIONS[injection]) < 1000:
-        assert response == without_markers(visible(INJECTIONS[injection]))
+    for name in FENCED:
+        text = render_message(load_template(name), sample(INJECTIONS[injection]), 20_000)
+        assert len(text) <= 20_000
+        assert text.endswith(QUESTION[name])
+        read_by_server = tokenizer(text, add_special_tokens=False)["input_ids"]
+        assert markers_in(read_by_server, tokenizer) == [], "even where the server reads special tokens in messages"
+        text.encode()
+        response = fenced_parts(text)[-1]
+        if len(INJECTIONS[injection]) < 1000:
+            assert response == without_markers(visible(INJECTIONS[injection])), name
 
 
 def test_a_prompt_is_fenced_as_a_response_is(tokenizer: PreTrainedTokenizerFast) -> None:

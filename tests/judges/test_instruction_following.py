@@ -164,14 +164,12 @@ def test_all_kinds_are_there_with_an_example_and_a_docstring() -> None:
     assert all(check.__doc__ for check in CHECKERS.values())
 
 
-@pytest.mark.parametrize(
-    "piece", ["[", "]", "*", "\n", "\n ", "-", "<<", "<", "a. ", ".", '."', "!", " ", "a.", "SECTION ", "{", "***"]
-)
 @pytest.mark.parametrize("instruction", sorted({example[0] for example in EXAMPLES}))
-def test_a_degenerate_response_is_read_in_one_pass(instruction: str, piece: str) -> None:
+def test_a_degenerate_response_is_read_in_one_pass(instruction: str) -> None:
     """With a second pass for each piece, these tests would take an hour."""
     arguments = next(example[1] for example in EXAMPLES if example[0] == instruction)
-    ask(piece * (100_000 // len(piece)), (instruction, arguments))
+    for piece in (*"[]*\n-<.! {", "\n ", "<<", "a. ", '."', "a.", "SECTION ", "***"):
+        ask(piece * (100_000 // len(piece)), (instruction, arguments))
 
 
 def test_rows_without_instructions_are_valid() -> None:

@@ -62,14 +62,12 @@ def test_admonitions_and_the_length_of_the_opening_are_settings() -> None:
     assert ask(late, RefusalRulesJudge(opening=40)).outcome == Outcome.SATISFIED
 
 
-@pytest.mark.parametrize("response", REFUSALS)
-def test_refusals_in_the_manner_of_several_models_are_found(response: str) -> None:
-    assert ask(response).outcome == Outcome.VIOLATED
+def test_refusals_in_the_manner_of_several_models_are_found() -> None:
+    assert [response for response in REFUSALS if ask(response).outcome != Outcome.VIOLATED] == []
 
 
-@pytest.mark.parametrize("response", ANSWERS)
-def test_answers_that_mention_their_words_in_passing_are_none(response: str) -> None:
-    assert ask(response).outcome == Outcome.SATISFIED
+def test_answers_that_mention_their_words_in_passing_are_none() -> None:
+    assert [response for response in ANSWERS if ask(response).outcome != Outcome.SATISFIED] == []
 
 
 def test_curly_quotes_do_not_hide_a_refusal() -> None:
