@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 from tests.tasks.fakes import RuleJudge, WordReward, always, even, expert
-from tests.training.test_callbacks import HELD_OUT, Rows
+from tests.training.callbacks.test_callbacks import HELD_OUT, Rows
 from tests.training.test_module import fit, module_of
 
 from cgpo.judges.panel.panel import Panel

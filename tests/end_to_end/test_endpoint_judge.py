@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.end_to_end.tiny import cgpo
-from tests.judges.scripted_server import Reply, ScriptedServer, said
+from tests.judges.language_model.scripted_server import Reply, ScriptedServer, said
 
 from cgpo.stages.suite import SuitePolicy
 

@@ -9,11 +9,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.judges.standing_still import Sleeps, Stoppable, activity
+from tests.judges.panel.standing_still import Sleeps, Stoppable, activity
 from tests.policy.tiny import prompt
 from tests.processes import until
 from tests.tasks.fakes import RuleJudge, even, expert
-from tests.training.test_callbacks import Rows
+from tests.training.callbacks.test_callbacks import Rows
 from tests.training.test_module import fit, module_of
 
 from cgpo.judges.panel.batch import JudgeActivity
@@ -173,7 +173,7 @@ class SleepySampler:
 def test_a_rollout_that_takes_long_is_named_and_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
     task = expert(name="slow", sampler=SleepySampler(), prompts=(prompt(5, 9, response="w4"),) * 2)
     fit(module_of([expert(name="quick"), task]), 3, Watchdog(after=0.4))
-    stands = r"stands at training/test_watchdog.py:\d+ \(sample\), called from training/module.py:"
+    stands = r"stands at callbacks/test_watchdog.py:\d+ \(sample\), called from training/module.py:"
     said = rf"^watchdog: rank 0, after 1 updates, stage rollout of task slow for \d+ s: {stands}"
     assert re.search(said, capsys.readouterr().err, re.MULTILINE)
 

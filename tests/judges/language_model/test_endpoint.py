@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.judges.scripted_server import Reply, Script, ScriptedServer, said
+from tests.judges.language_model.scripted_server import Reply, Script, ScriptedServer, said
 
 from cgpo.errors import UserError
 from cgpo.judges.language_model.judge import LanguageModelJudge

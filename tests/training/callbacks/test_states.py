@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 from tests.tasks.fakes import expert
-from tests.training.test_alarm import Run, evaluated, rows
-from tests.training.test_callbacks import HELD_OUT, Rows, watch
+from tests.training.callbacks.test_alarm import Run, evaluated, rows
+from tests.training.callbacks.test_callbacks import HELD_OUT, Rows, watch
 from tests.training.test_module import fit, module_of
 
 from cgpo.distributed.process_group import Processes

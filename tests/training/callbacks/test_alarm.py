@@ -10,7 +10,7 @@ import torch
 from lightning import LightningModule
 from tests.policy.tiny import prompt
 from tests.tasks.fakes import RuleJudge, always, expert, never
-from tests.training.test_callbacks import Rows
+from tests.training.callbacks.test_callbacks import Rows
 from tests.training.test_loggers import Lines
 from tests.training.test_module import fit, module_of
 

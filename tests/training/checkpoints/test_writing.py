@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from tests.policy.tiny import prompt
 from tests.processes import run
 from tests.tasks.fakes import RuleJudge, always, expert
-from tests.training.checkpoint.training import UPDATES, CutOff, CutOffError, assert_same, module, train
+from tests.training.checkpoints.training import UPDATES, CutOff, CutOffError, assert_same, module, train
 
 from cgpo.distributed.process_group import ALONE
 from cgpo.training.callbacks import Checkpoints, Evaluator

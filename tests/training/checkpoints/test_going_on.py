@@ -9,7 +9,7 @@ import torch
 from tests.policy.adapted import adapted_policy
 from tests.policy.tiny import prompt, tiny_policy
 from tests.tasks.fakes import CountingSampler, RuleJudge, even, expert
-from tests.training.checkpoint.training import (
+from tests.training.checkpoints.training import (
     CutOff,
     CutOffError,
     assert_same,

@@ -9,7 +9,7 @@ from cgpo.judges.math.answer_equality import same
 from cgpo.judges.math.judge import MathJudge, extract
 from cgpo.types import Outcome, Prompt, Sample, Verdict
 
-SOLUTIONS = Path(__file__).parents[2].parent / "shared" / "data" / "gsm8k" / "model_solutions.jsonl"
+SOLUTIONS = Path(__file__).parents[3].parent / "shared" / "data" / "gsm8k" / "model_solutions.jsonl"
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.judges.standing_still import Sleeps, Stoppable, activity
+from tests.judges.panel.standing_still import Sleeps, Stoppable, activity
 from tests.processes import until
 
 from cgpo.errors import UserError
