@@ -165,10 +165,17 @@ from cgpo.types import Outcome, Verdict
 
 
 class Sleepy(Judge):
+    def __init__(self, here, go):
+        self.here, self.go = here, go
+
     def judge(self, samples):
         for sample in samples:
             if sample.response == "sleep":
                 time.sleep(1000)
+            if sample.response == "wait":
+                self.here.touch()
+                while not self.go.exists():
+                    time.sleep(0.01)
         return [Verdict(Outcome.SATISFIED, f"{os.getpid()}") for _ in samples]
 """
 
@@ -179,14 +186,16 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(tmp_path)
     import sleepy_judge_of_a_test  # pyright: ignore[reportMissingImports]
 
-    return partial(sleepy_judge_of_a_test.Sleepy)
+    return partial(sleepy_judge_of_a_test.Sleepy, tmp_path / "here", tmp_path / "go")
 
 
-def test_the_stuck_process_of_a_judge_is_killed_and_replaced(recipe: Any) -> None:
+def test_the_stuck_process_of_a_judge_is_killed_and_replaced(recipe: Any, tmp_path: Path) -> None:
     judge = ProcessJudge(recipe, processes=2)
     panel = Panel({"judge": judge})
     before = [int(reason) for _, reason in said(panel.judge(samples("a", "b")))]
-    answer = panel.submit(samples("sleep", "c", "d", "e"))
+    answer = panel.submit(samples("sleep", "wait", "c", "d"))
+    until((tmp_path / "here").exists)
+    (tmp_path / "go").touch()
     activity("judge", lambda work: work.keys == ["row 0", "row 2"]).give_up("late")
     found = said(answer.result(timeout=60))
     assert found == [(U, "late"), (S, str(before[1])), (U, "late"), (S, str(before[1]))]
