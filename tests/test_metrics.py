@@ -5,8 +5,7 @@ import re
 import pytest
 import torch
 from tests.tasks.fakes import RuleJudge, WordReward, always, even, expert
-from tests.training.callbacks.test_callbacks import HELD_OUT, Rows
-from tests.training.test_module import fit, module_of
+from tests.training.tiny_runs import HELD_OUT, Rows, fit, module_of
 
 from cgpo.judges.panel.panel import Panel
 from cgpo.metrics import GROUPS, METRICS, current_name, expected, find, reference_page

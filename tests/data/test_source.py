@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cgpo.data.holdout import held_out_flags
-from cgpo.data.source import PromptFile
+from cgpo.data.source import PromptFile, fits_context
 from cgpo.errors import UserError
 from cgpo.types import Prompt
 
@@ -192,3 +192,9 @@ def test_two_rows_that_say_the_same_fall_on_the_same_side(tmp_path: Path) -> Non
         splits = PromptFile(path, {"question": "q"}, holdout=holdout).load()
         assert not {prompt.text for prompt in splits.train} & {prompt.text for prompt in splits.held_out}
         assert splits.held_out
+
+
+def test_prompts_too_long_for_the_context_are_left_out_and_counted() -> None:
+    prompts = tuple(Prompt(f"rows:{i}", "x" * length) for i, length in enumerate((3, 9, 4, 5)))
+    kept, left_out = fits_context(prompts, lambda prompt: range(len(prompt.text)), limit=4)
+    assert ([prompt.key for prompt in kept], left_out) == (["rows:0", "rows:2"], 2)

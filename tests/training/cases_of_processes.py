@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.loggers import Logger
 from tests.policy.tiny import tiny_policy
 from tests.tasks.fakes import WordReward
 from tests.training.steps_of_processes import run, weights
+from tests.training.tiny_runs import Rows
 from tests.training.uneven import CASES, SEED, UPDATES, Drifting, tasks
 
 from cgpo.distributed.rendezvous import find_rendezvous, joined_processes
@@ -18,28 +18,6 @@ from cgpo.training.callbacks import BaselinesAhead, Evaluator, HackingAlarm, Sam
 from cgpo.training.module import CGPOModule
 from cgpo.training.observer import Observer
 from cgpo.training.update import ConstrainedUpdate
-
-
-class Rows(Logger):
-    """Keeps the rows that it is given."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rows: list[tuple[int | None, dict[str, float]]] = []
-
-    @property
-    def name(self) -> str:
-        return "rows"
-
-    @property
-    def version(self) -> int:
-        return 0
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        self.rows.append((step, dict(metrics)))
-
-    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        pass
 
 
 class Watching(Observer):

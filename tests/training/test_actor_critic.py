@@ -7,8 +7,8 @@ import pytest
 import torch
 from tests.policy.tiny import prompt, tiny_policy
 from tests.tasks.fakes import expert
-from tests.training.test_module import RATE, fit, module_of, weights
 from tests.training.test_update import Batch, assert_same
+from tests.training.tiny_runs import RATE, fit, module_of, weights
 from torch import Tensor
 
 from cgpo.errors import UserError

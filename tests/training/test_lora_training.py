@@ -9,7 +9,7 @@ from lightning import LightningModule
 from tests.policy.adapted import adapted_policy, adapter_weights, base_weights
 from tests.policy.tiny import PAD, prompt
 from tests.tasks.fakes import expert
-from tests.training.test_module import adam, fit, module_of
+from tests.training.tiny_runs import adam, fit, module_of
 from torch import Tensor
 
 from cgpo.optimizer import CRPG, PPO

@@ -7,75 +7,21 @@ from typing import Any
 
 import pytest
 import torch
-from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
+from lightning import LightningModule
 from tests.policy.tiny import prompt, tiny_policy
 from tests.tasks.fakes import CountingSampler, RuleJudge, WordReward, always, even, expert, never
+from tests.training.tiny_runs import RATE, adam, fit, module_of, sgd, three_tasks, weights
 from torch import Tensor
 
 from cgpo.judges.panel.panel import Panel
 from cgpo.optimizer import CODPO, CRPG, CRRAFT
-from cgpo.policy.causal import CausalPolicy
 from cgpo.protocols import JudgePanel
 from cgpo.seeds import derived_seed
 from cgpo.tasks.expert import Expert
-from cgpo.training.module import CGPOModule
 from cgpo.training.observer import Observer
-from cgpo.training.schedule import WarmupCosine
 from cgpo.training.steps import Steps
 from cgpo.training.update import ConstrainedUpdate, Forward
 from cgpo.types import Objective, Outcome, Sample, Verdicts
-
-RATE = 0.05
-
-
-def sgd(parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
-    return torch.optim.SGD(parameters, lr=RATE)
-
-
-def adam(parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(parameters, lr=0.01, weight_decay=0.1)
-
-
-def module_of(experts: Sequence[Expert], policy: CausalPolicy | None = None, **settings: Any) -> CGPOModule:
-    return CGPOModule(
-        policy or tiny_policy(),
-        experts,
-        **{
-            "update": ConstrainedUpdate(40),
-            "weight_optimizer": sgd,
-            "schedule": WarmupCosine(10, final_factor=1.0),
-            "seed": 3,
-            "clip_norm": None,
-            **settings,
-        },
-    )
-
-
-def fit(module: CGPOModule, updates: int, *callbacks: Callback, loggers: Any = False) -> Trainer:
-    trainer = Trainer(
-        accelerator="cpu",
-        max_steps=updates,
-        logger=loggers,
-        callbacks=list(callbacks),
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.fit(module, Steps(module.experts, updates, module.seed).loader())
-    return trainer
-
-
-def weights(module: CGPOModule) -> Tensor:
-    return torch.cat([p.detach().flatten() for p in module.model.parameters()]).clone()
-
-
-def three_tasks() -> list[Expert]:
-    return [
-        expert(name="chat", weight=0.5),
-        expert(name="math", weight=2.0, optimizer=CODPO(0.2, 0.1), responses_per_prompt=4),
-        expert(name="safety", weight=1.5, optimizer=CRRAFT(5.0), panel=Panel({}), batch_size=3),
-    ]
 
 
 def gradient_alone(task: Expert) -> Tensor:

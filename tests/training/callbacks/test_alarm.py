@@ -10,9 +10,8 @@ import torch
 from lightning import LightningModule
 from tests.policy.tiny import prompt
 from tests.tasks.fakes import RuleJudge, always, expert, never
-from tests.training.callbacks.test_callbacks import Rows
 from tests.training.test_loggers import Lines
-from tests.training.test_module import fit, module_of
+from tests.training.tiny_runs import Rows, fit, module_of
 
 from cgpo.evaluation.held_out import Evaluated, Evaluation
 from cgpo.progress import shown_on

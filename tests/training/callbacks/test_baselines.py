@@ -1,7 +1,7 @@
 import torch
 from tests.policy.tiny import prompt
 from tests.tasks.fakes import CountingSampler, expert
-from tests.training.test_module import fit, module_of, weights
+from tests.training.tiny_runs import fit, module_of, weights
 
 from cgpo.training.callbacks import BaselinesAhead
 from cgpo.training.module import CGPOModule

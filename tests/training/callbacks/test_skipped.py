@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from tests.tasks.fakes import WordReward, expert
-from tests.training.test_module import adam, fit, module_of, weights
+from tests.training.tiny_runs import adam, fit, module_of, weights
 from torch import Tensor
 
 from cgpo.errors import UserError

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 from tests.tasks.fakes import expert
+from tests.training.callbacks.observed import watch
 from tests.training.callbacks.test_alarm import Run, evaluated, rows
-from tests.training.callbacks.test_callbacks import HELD_OUT, Rows, watch
-from tests.training.test_module import fit, module_of
+from tests.training.tiny_runs import HELD_OUT, Rows, fit, module_of
 
 from cgpo.distributed.process_group import Processes
 from cgpo.training.callbacks import Evaluator, HackingAlarm, TaskMetrics

@@ -13,8 +13,7 @@ from tests.judges.panel.standing_still import Sleeps, Stoppable, activity
 from tests.policy.tiny import prompt
 from tests.processes import until
 from tests.tasks.fakes import RuleJudge, even, expert
-from tests.training.callbacks.test_callbacks import Rows
-from tests.training.test_module import fit, module_of
+from tests.training.tiny_runs import Rows, fit, module_of
 
 from cgpo.judges.panel.batch import JudgeActivity
 from cgpo.judges.panel.panel import Panel

@@ -18,7 +18,7 @@ from tests.training.checkpoints.training import (
     module,
     train,
 )
-from tests.training.test_module import three_tasks
+from tests.training.tiny_runs import three_tasks
 
 from cgpo.distributed.process_group import ALONE
 from cgpo.errors import UserError

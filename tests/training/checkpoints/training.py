@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import Callback
-from tests.training.test_module import adam, module_of
+from tests.training.tiny_runs import adam, module_of
 from torch import Tensor
 
 from cgpo.training.callbacks import Checkpoints

@@ -1,7 +1,9 @@
-import pytest
+"""Which prompts an update gets."""
 
-from cgpo.data.source import fits_context
-from cgpo.training.steps import batch_at
+import pytest
+from tests.tasks.fakes import expert
+
+from cgpo.training.steps import Steps, batch_at
 from cgpo.types import Prompt
 
 PROMPTS = tuple(Prompt(f"rows:{i}", f"{i}") for i in range(10))
@@ -40,7 +42,14 @@ def test_no_batch_can_be_made(count: int, batch_size: int, step: int) -> None:
         batch_at(PROMPTS[:count], batch_size, 0, step)
 
 
-def test_prompts_too_long_for_the_context_are_left_out_and_counted() -> None:
-    prompts = tuple(Prompt(f"rows:{i}", "x" * length) for i, length in enumerate((3, 9, 4, 5)))
-    kept, left_out = fits_context(prompts, lambda prompt: range(len(prompt.text)), limit=4)
-    assert ([prompt.key for prompt in kept], left_out) == (["rows:0", "rows:2"], 2)
+def test_each_update_has_its_prompts_of_every_task() -> None:
+    experts = [expert(name="a", batch_size=3), expert(name="b", batch_size=2)]
+    steps = Steps(experts, updates=4, seed=7)
+    batches = list(steps.loader())
+    assert len(steps) == len(batches) == 4
+    assert [list(batch) for batch in batches] == [["a", "b"]] * 4
+    assert [len(batch["a"]) for batch in batches] == [3] * 4
+    of_a = [p.key for batch in batches for p in batch["a"]]
+    assert sorted(of_a[:4]) == sorted(p.key for p in experts[0].prompts), "an epoch is without replacement"
+    assert batches[2] == Steps(experts, updates=9, seed=7)[2]
+    assert [Steps(experts, 4, seed)[0] for seed in range(5)] != [batches[0]] * 5

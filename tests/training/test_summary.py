@@ -1,4 +1,4 @@
-"""Schedule, threads, steps and the summary of a run."""
+"""The summary of a run, its findings and its tables."""
 
 import json
 import math
@@ -7,78 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from rich.console import Console
-from tests.tasks.fakes import expert
 
 from cgpo.evaluation.held_out import Evaluation
-from cgpo.training.fit import fastest_threads
-from cgpo.training.schedule import WarmupCosine
-from cgpo.training.steps import Steps
 from cgpo.training.summary import findings, summarise, summary_view, write_summary
-
-
-def test_the_rate_rises_then_falls_along_a_cosine() -> None:
-    schedule = WarmupCosine(steps=10, warmup_steps=2, final_factor=0.2)
-    assert [schedule(t) for t in (0, 1, 2)] == [0.5, 1.0, 1.0]
-    assert schedule(6) == pytest.approx(0.6)  # half way: 0.2 + 0.8 · ½
-    assert schedule(4) == pytest.approx(0.2 + 0.8 * 0.5 * (1 + math.cos(math.pi / 4)))
-    assert schedule(10) == pytest.approx(0.2)
-    assert schedule(1000) == pytest.approx(0.2)
-
-
-def test_a_constant_rate() -> None:
-    schedule = WarmupCosine(steps=5, final_factor=1.0)
-    assert {schedule(t) for t in range(8)} == {1.0}
-
-
-def test_nothing_but_warm_up() -> None:
-    schedule = WarmupCosine(steps=4, warmup_steps=4)
-    assert [schedule(t) for t in range(4)] == [0.25, 0.5, 0.75, 1.0]
-
-
-class Work:
-    """Takes a time that depends on the number of threads, by a clock of its own; remembers which were tried."""
-
-    def __init__(self, fastest: int) -> None:
-        self.fastest = fastest
-        self.tried: list[int] = []
-        self.seconds = 0.0
-
-    def __call__(self) -> None:
-        threads = torch.get_num_threads()
-        self.tried.append(threads)
-        self.seconds += 1.0 if threads == self.fastest else 1.5
-
-    def clock(self) -> float:
-        return self.seconds
-
-
-@pytest.mark.parametrize(
-    ("most", "fastest", "tried"), [(3, 3, [1, 2, 3]), (4, 2, [1, 2, 4]), (1, 1, [1]), (4, 1, [1, 2, 4])]
-)
-def test_the_fastest_number_of_threads_is_kept(most: int, fastest: int, tried: list[int]) -> None:
-    work = Work(fastest)
-    try:
-        assert fastest_threads(work, most=most, clock=work.clock) == fastest
-        assert torch.get_num_threads() == fastest
-        assert sorted(set(work.tried)) == tried
-        assert len(work.tried) == 3 * len(tried), "once to warm up, twice to measure"
-    finally:
-        torch.set_num_threads(1)
-
-
-def test_each_update_has_its_prompts_of_every_task() -> None:
-    experts = [expert(name="a", batch_size=3), expert(name="b", batch_size=2)]
-    steps = Steps(experts, updates=4, seed=7)
-    batches = list(steps.loader())
-    assert len(steps) == len(batches) == 4
-    assert [list(batch) for batch in batches] == [["a", "b"]] * 4
-    assert [len(batch["a"]) for batch in batches] == [3] * 4
-    of_a = [p.key for batch in batches for p in batch["a"]]
-    assert sorted(of_a[:4]) == sorted(p.key for p in experts[0].prompts), "an epoch is without replacement"
-    assert batches[2] == Steps(experts, updates=9, seed=7)[2]
-    assert [Steps(experts, 4, seed)[0] for seed in range(5)] != [batches[0]] * 5
 
 
 def evaluation(reward: float, success: float | None, violated: float | None = 0.1, **settings: Any) -> Evaluation:
