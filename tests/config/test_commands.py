@@ -20,6 +20,8 @@ CASES = {
         "input=a output=b judges=[safety] judge_models.safety=/no": ["judges.safety.model: /no: there is no such"],
         "input=a output=b judges=[safety] judge_models.safety=artifact:judge_safty": ["did you mean judge_safety?"],
         "input=a output=b judges=[math] +updates=3": ["updates: there is no such key"],
+        "input=a output=b judges=[math] panel.on_error=vilated": ["panel.on_error is 'vilated': it must be undecided"],
+        "input=a output=b judges=[math] +panel.fast=true": ["panel.fast: Panel takes no such argument"],
     },
     "train-judge": {
         "": ["input is missing: name the file of labelled rows, input=rows.jsonl"],
@@ -28,6 +30,11 @@ CASES = {
         "input=a output=b model.path=/no template=safety": ["model.path: /no: there is no such model folder"],
         "input=a output=b model.path=m template=safety fit.steps=0": ["fit.steps is 0: "],
         "input=a output=b model.path=m template=safety held_out=x": ["held_out is 'x': it must be a number"],
+        "input=a output=b model.path=m template=safety held_out=-1": ["held_out is -1: it must be a number"],
+        "input=a output=b model.path=m template=safety +fit.stepz=0": [
+            "fit.stepz: FitSettings takes no",
+            "mean steps?",
+        ],
         "input=a output=b model.path=m template=safety seed=-1": ["seed is -1: "],
     },
     "benchmark": {
