@@ -196,7 +196,6 @@ def _outputs() -> Path:
 
 def _become(module: str, arguments: list[str], folder: str, environment: dict[str, str], out: str, err: str) -> None:
     """Is `python -m module` from here on."""
-    # pyright: reportAttributeAccessIssue=false
     os.setsid()
     for path, stream in ((out, 1), (err, 2)):
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -208,13 +207,14 @@ def _become(module: str, arguments: list[str], folder: str, environment: dict[st
     sys.path[:] = [folder, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep)), *sys.path]
     sys.argv[:] = [module, *arguments[1:]] if module == "-c" else [module, *arguments]
     random.seed()
-    atexit._clear()  # what the process before the fork is to clean up
+    # What the process before the fork is to clean up.
+    atexit._clear()  # pyright: ignore[reportAttributeAccessIssue]
     try:
         if module == "-c":
             exec(arguments[0], {"__name__": "__main__"})
         else:
             runpy.run_module(module, run_name="__main__", alter_sys=True)
     finally:
-        atexit._run_exitfuncs()
+        atexit._run_exitfuncs()  # pyright: ignore[reportAttributeAccessIssue]
         sys.stdout.flush()
         sys.stderr.flush()
